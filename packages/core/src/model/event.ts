@@ -1,0 +1,109 @@
+/**
+ * The event as the road carries it: a `Fact`. Stop 2 of the walk makes it, the log stamps it, a store keeps it,
+ * and every reader gets it back in the same form.
+ */
+import { digestOf } from './digest.js';
+
+/** A value in wire form: what JSON can hold. Dates, bigints and bytes travel through declared codecs. */
+export type WireValue = string | number | boolean | null | readonly WireValue[] | { readonly [key: string]: WireValue };
+export type Parameters = { readonly [name: string]: WireValue };
+export type Metadata = { readonly [name: string]: string };
+
+/** Bits of `Fact.characteristics`, as the original's: 1 initial, 2 terminal. */
+export const INITIAL = 1;
+export const TERMINAL = 2;
+
+/** The thing events are about, within one context. */
+export interface AggregateKey {
+  readonly tenant: string;
+  readonly type: string;
+  readonly id: string;
+}
+
+/** What a new fact is made of. All fields are checked before: see `receive` in the pipeline. */
+export interface FactInit {
+  readonly tenant: string;
+  readonly aggregateType: string;
+  readonly aggregateId: string;
+  readonly name: string;
+  readonly version: string;
+  /** When it happened, epoch milliseconds. */
+  readonly eventTime: number;
+  /** Its source; `''` when there is none. */
+  readonly streamId: string;
+  /** The source's own number; -1 when it gives none. */
+  readonly sequence: number;
+  readonly characteristics: number;
+  /** The parameters as received, in RFC 8785 form. */
+  readonly content: string;
+  readonly metadata?: Metadata | undefined;
+}
+
+/**
+ * One event. Facts are made by `new Fact` only, so that all share one hidden class; they are never changed after the
+ * log stamped them. Content and digest are computed once, the digest only when asked for: a store compares `content`.
+ */
+export class Fact {
+  readonly tenant: string;
+  readonly aggregateType: string;
+  readonly aggregateId: string;
+  readonly name: string;
+  readonly version: string;
+  readonly eventTime: number;
+  readonly streamId: string;
+  readonly sequence: number;
+  readonly characteristics: number;
+  readonly content: string;
+  readonly metadata: Metadata | undefined;
+  /** The type-1 UUID given by the log; `''` until then. */
+  processingId: string;
+  /** Processing time, epoch milliseconds, read from `processingId`; -1 until logged. */
+  processedAt: number;
+  /** How often it came again; filled only by reads that ask for it. Outside states and views. */
+  repeats: number;
+  private parsed: Parameters | undefined;
+  private hash: string | undefined;
+
+  constructor(init: FactInit, processingId = '', processedAt = -1) {
+    this.tenant = init.tenant;
+    this.aggregateType = init.aggregateType;
+    this.aggregateId = init.aggregateId;
+    this.name = init.name;
+    this.version = init.version;
+    this.eventTime = init.eventTime;
+    this.streamId = init.streamId;
+    this.sequence = init.sequence;
+    this.characteristics = init.characteristics;
+    this.content = init.content;
+    this.metadata = init.metadata;
+    this.processingId = processingId;
+    this.processedAt = processedAt;
+    this.repeats = 0;
+    this.parsed = undefined;
+    this.hash = undefined;
+  }
+
+  /** The parameters in wire form. Shared by all readers: never change them; `hydrate` gives a handler its own copy. */
+  get parameters(): Parameters {
+    return (this.parsed ??= JSON.parse(this.content) as Parameters);
+  }
+
+  /** SHA-256, in hex, of the RFC 8785 form of `{ name, parameters, version }`: tells conflicting contents of one identity apart. */
+  get digest(): string {
+    return (this.hash ??= digestOf(this.name, this.version, this.content));
+  }
+}
+
+export function aggregateKeyOf(fact: Fact): AggregateKey {
+  return { tenant: fact.tenant, type: fact.aggregateType, id: fact.aggregateId };
+}
+
+/** A map key for an aggregate. NUL cannot occur in names or ids, so two aggregates never share it. */
+export function aggregateKeyText(tenant: string, type: string, id: string): string {
+  return `${tenant}\u0000${type}\u0000${id}`;
+}
+
+/** True when both have the same content under the same name and version; cheaper than comparing digests. */
+export function sameContent(a: Fact, b: Fact): boolean {
+  return a.content === b.content && a.version === b.version && a.name === b.name;
+}

@@ -1,0 +1,57 @@
+/** `@concursus/core/model`: the framework-free model, shared with pages and other runtimes. */
+export {
+  aggregateKeyOf,
+  aggregateKeyText,
+  Fact,
+  INITIAL,
+  sameContent,
+  TERMINAL,
+  type AggregateKey,
+  type FactInit,
+  type Metadata,
+  type Parameters,
+  type WireValue,
+} from './event.js';
+export { canonicalJson, isForbiddenKey } from './canonical-json.js';
+export { digestOf } from './digest.js';
+export {
+  compareFold,
+  compareIdentity,
+  compareKey,
+  RANK_INITIAL,
+  RANK_PLAIN,
+  RANK_TERMINAL,
+  type IdentityKey,
+  type RankOf,
+} from './event-order.js';
+export {
+  compareProcessingIds,
+  compareProcessingTime,
+  formatProcessingId,
+  isProcessingId,
+  nextProcessingTime,
+  parseProcessingId,
+  processingIdPrefix,
+  randomNode,
+  type ProcessingTime,
+} from './processing-id.js';
+export { OrdinalPosition, type Position } from './position.js';
+export { compareText, utf8Length } from './text.js';
+export { limits } from './limits.js';
+export {
+  ConcursusError,
+  ConfigurationError,
+  ConflictError,
+  HandlerError,
+  InvalidEventError,
+  UnavailableError,
+  UnsupportedError,
+  type ConfigurationCode,
+  type ConflictCode,
+  type ErrorCode,
+  type ErrorOptions,
+  type HandlerCode,
+  type InvalidEventCode,
+  type UnavailableCode,
+  type UnsupportedCode,
+} from './errors.js';

@@ -1,0 +1,27 @@
+/** What a provider promises. A lack is declared with its reason; the contract then checks that the call is refused cleanly. */
+
+export type Capability =
+  /** `append` of several facts is stored wholly or not at all. */
+  | 'atomicAppend'
+  /** `append` may save a checkpoint in the same transaction. */
+  | 'appendWithCheckpoint'
+  /** `append` may be conditional on a head version (decisions). */
+  | 'conditionalAppend'
+  /** Reads as known at a processing time. */
+  | 'knownAt'
+  /** A feed of every recorded event. */
+  | 'feed'
+  /** Rows, contributions, changes and checkpoint of a view commit together. */
+  | 'transactionalViews'
+  /** What is acknowledged survives the process. */
+  | 'survivesRestart'
+  /** Several processes may use it at once. */
+  | 'multiProcess';
+
+/** Each capability is kept (`true`) or lacking, with the reason. */
+export type Capabilities = Readonly<Record<Capability, true | { readonly lacking: string }>>;
+
+export function lacks(capabilities: Capabilities, capability: Capability): string | undefined {
+  const state = capabilities[capability];
+  return state === true ? undefined : state.lacking;
+}

@@ -1,0 +1,93 @@
+/**
+ * Where facts are kept for good, each in its aggregate's history. Stop 8 of the walk: after the log, before the feed.
+ * A history is kept in key order (event time, stream, sequence, name, digest), whatever the order of arrival.
+ */
+import type { AggregateKey, Fact } from '../model/event.js';
+import type { Position } from '../model/position.js';
+import type { ProcessingTime } from '../model/processing-id.js';
+import type { Capabilities } from './capabilities.js';
+
+/** What became of one fact. `recorded`: new under a free identity. `repeated`: same identity and content already stored. `conflicting`: same identity, new content, kept beside it. */
+export type AppendOutcome = 'recorded' | 'repeated' | 'conflicting';
+
+/** One append: facts that share one processing time. */
+export interface Append {
+  /** 1 to `limits.appendEvents` facts, not yet logged. */
+  readonly facts: readonly Fact[];
+  /** When the append reached the log, epoch ms: its processing time, unless that is not above the last one given. */
+  readonly receivedAt: number;
+}
+
+export interface AppendOptions {
+  /** Saved in the same transaction, or refused with `CAPABILITY_MISSING`. An old epoch is refused with `LEASE_LOST`, and then nothing is stored. */
+  readonly checkpoint?: { readonly name: string; readonly value: string; readonly epoch: number };
+}
+
+export interface AppendResult {
+  /** One outcome a fact, in the order of `facts`. */
+  readonly outcomes: readonly AppendOutcome[];
+  /** Covers every fact of this append, also those it found already stored. */
+  readonly position: Position;
+}
+
+/** A range of event time. Bounds are inclusive unless they say otherwise; an absent one is open. */
+export interface EventTimeRange {
+  readonly from?: number;
+  readonly fromExclusive?: boolean;
+  readonly to?: number;
+  readonly toExclusive?: boolean;
+}
+
+export interface ReadOptions {
+  readonly range?: EventTimeRange;
+  /** Only events of these names. */
+  readonly names?: readonly string[];
+  /** Only what was recorded at or before this processing time. Needs the capability `knownAt`. */
+  readonly knownAt?: ProcessingTime;
+  /** Only what the feed holds before this position. */
+  readonly upTo?: Position;
+  readonly descending?: boolean;
+  /** Facts of one page, 1 to 10,000. Default 1,000. */
+  readonly pageSize?: number;
+  /** Fills `Fact.repeats`. */
+  readonly withRepeats?: boolean;
+  readonly signal?: AbortSignal;
+}
+
+export abstract class EventStore {
+  abstract readonly capabilities: Capabilities;
+
+  /**
+   * Stores each append under its own processing time, in the order given; all of them in one transaction where
+   * `atomicAppend` is kept. Resolves when everything is as durable as the provider promises, not before.
+   *
+   * - **Idempotent**: the same fact again, also twice in one call and from several processes at once, is `repeated`;
+   *   exactly one of them is `recorded`. A repeat is counted beside the event and adds nothing to history or feed.
+   * - **Never overwrites**: other content under a known identity is kept beside it and is `conflicting`; its repeat is `repeated`.
+   * - **Stamps** `processingId` and `processedAt` of the facts that are new, above every id stored and above every floor
+   *   kept by `keepFloor`: so on single-writer stores feed order is id order. Facts found stored are left unstamped.
+   * - **Crash** in the middle: after a restart all facts of an append are there or none; acknowledged ones are there.
+   *
+   * @throws UnavailableError `STORE_CLOSED`, `STORE_FULL`, `STORE_UNREACHABLE`: nothing acknowledged, retry is safe.
+   * @throws ConflictError `LEASE_LOST`: the checkpoint's epoch is not the owner's; nothing stored.
+   */
+  abstract append(appends: readonly Append[], options?: AppendOptions): Promise<readonly AppendResult[]>;
+
+  /**
+   * One history in key order (or its reverse), in pages of one moment each: a fact recorded while reading may or may not be seen,
+   * unless `knownAt` or `upTo` fixes the moment. Ends early, without an error, when `signal` aborts. An unknown aggregate yields no page.
+   */
+  abstract read(aggregate: AggregateKey, options?: ReadOptions): AsyncIterable<readonly Fact[]>;
+
+  /** Many histories at once, each whole and in key order, of one moment where the store can. At most 10,000 keys. */
+  abstract readMany(
+    aggregates: readonly AggregateKey[],
+    options?: Omit<ReadOptions, 'pageSize' | 'signal'>,
+  ): Promise<readonly (readonly Fact[])[]>;
+
+  /**
+   * Closes the past up to `ms`: afterwards no event gets a processing time at or below it, in any process.
+   * Takes its turn in write order, so appends under way are either visible to reads after it or above it.
+   */
+  abstract keepFloor(ms: number): Promise<void>;
+}

@@ -1,0 +1,30 @@
+/** The durable layer: holds what is happening until it has been handled. In order per key, at least once, acknowledged after handling. */
+
+export interface TransportItem {
+  /** In order within a key: tenant, type and id of the aggregate. */
+  readonly key: string;
+  readonly bytes: Uint8Array;
+  /** When it was accepted, epoch ms. */
+  readonly acceptedAt: number;
+}
+
+export interface TransportSubscription {
+  /** Stops taking batches; resolves when the batch in hand is acknowledged or given back. */
+  close(): Promise<void>;
+}
+
+export abstract class EventTransport {
+  /** Resolves when the layer holds all items as durably as it promises; all or none of one call. @throws UnavailableError `TIMEOUT`, `OVERLOADED` (bound reached), `STORE_CLOSED` */
+  abstract publish(items: readonly TransportItem[]): Promise<void>;
+  /**
+   * Hands batches to one group, in order per key, one batch at a time, at most `batchSizeMax` items. A batch is acknowledged when `handle` resolves,
+   * and comes again (to whoever is subscribed) when it rejects, after a back-off, or when the process dies before. Several processes of one group share the work.
+   */
+  abstract subscribe(
+    group: string,
+    handle: (items: readonly TransportItem[]) => Promise<void>,
+    options?: { readonly batchSizeMax?: number },
+  ): Promise<TransportSubscription>;
+  /** Items accepted and not yet acknowledged by the group. */
+  abstract lag(group: string): Promise<number>;
+}

@@ -1,0 +1,126 @@
+/**
+ * Views as projections keep them: rows, contributions, ordered index, change records and checkpoint, changed together or not at all.
+ * The engine (projection/) decides what they hold; a store only keeps them. Keys are ordered by UTF-8 bytes.
+ */
+import type { AggregateKey, WireValue } from '../model/event.js';
+
+/** One version of one view. `slice` is for stores that keep a view as partials; -1 where a view is one piece. */
+export interface ViewRef {
+  readonly name: string;
+  readonly version: number;
+  readonly slice: number;
+}
+
+/** Fields of a row or contribution: plain data. */
+export type Fields = { readonly [field: string]: WireValue };
+
+export interface StoredRow {
+  readonly key: string;
+  /** Grows by one with each change of this row, also over a removal. */
+  readonly revision: number;
+  /** How many aggregates contribute. 0 means removed: kept for its revision, and returned by no read but `readRows`. */
+  readonly contributors: number;
+  readonly fields: Fields;
+}
+
+/** What one aggregate adds to a view, and the engine's notes on it (the end of its history as folded, a parking). Opaque to the store. */
+export interface StoredContribution {
+  readonly aggregate: AggregateKey;
+  readonly value: WireValue;
+}
+
+/** An entry of the ordered index that finds the runner-up of a minimum, maximum, latest, earliest or set. */
+export interface IndexEntry {
+  readonly row: string;
+  readonly field: string;
+  /** Sorts by UTF-8 bytes; the engine encodes values so that this is their order, ties by aggregate included. */
+  readonly order: string;
+  readonly value: WireValue;
+}
+
+/** A change of one row: `retract` is exactly what was asserted before, null for a new row; `assert` is null for a removed one. */
+export interface ChangeRecord {
+  readonly key: string;
+  readonly revision: number;
+  readonly retract: Fields | null;
+  readonly assert: Fields | null;
+  /** What caused it: identities of events, at most 8, as `type/id@time#name`. */
+  readonly cause: readonly string[];
+}
+
+export interface StoredChange extends ChangeRecord {
+  /** Its place in the view's changes, from 1, without gaps. */
+  readonly sequence: number;
+}
+
+export interface ViewCommit {
+  readonly view: ViewRef;
+  /** The name of the owner row whose epoch must be current. */
+  readonly owner: string;
+  readonly epoch: number;
+  /** The checkpoint before and after, as `Position.toString()`; `expected` undefined for the first commit. */
+  readonly expected: string | undefined;
+  readonly checkpoint: string;
+  readonly rows: readonly StoredRow[];
+  readonly contributions: readonly StoredContribution[];
+  /** Contributions to remove. */
+  readonly forget: readonly AggregateKey[];
+  readonly indexAdd: readonly IndexEntry[];
+  readonly indexRemove: readonly IndexEntry[];
+  readonly changes: readonly ChangeRecord[];
+  /** The engine's notes on the view as a whole (parked aggregates), by key; null removes. */
+  readonly notes: readonly { readonly key: string; readonly value: WireValue }[];
+}
+
+export interface FindOptions {
+  readonly prefix?: string;
+  readonly from?: string;
+  readonly fromExclusive?: boolean;
+  readonly to?: string;
+  readonly toExclusive?: boolean;
+  readonly descending?: boolean;
+  /** 1 to 10,000. */
+  readonly limit: number;
+}
+
+export abstract class ViewStore {
+  /**
+   * All or nothing, and in commit order also after a crash: the checkpoint never stands before or behind its rows.
+   * @throws ConflictError `LEASE_LOST` (epoch is not the owner row's) or `CHECKPOINT_MOVED`; nothing is changed.
+   */
+  abstract commit(commit: ViewCommit): Promise<void>;
+  abstract readCheckpoint(view: ViewRef): Promise<string | undefined>;
+  abstract readContributions(
+    view: ViewRef,
+    aggregates: readonly AggregateKey[],
+  ): Promise<readonly (WireValue | undefined)[]>;
+  /** All contributions of the view in pages, in key order of (tenant, type, id): for audits and rebuilds. */
+  abstract scanContributions(view: ViewRef): AsyncIterable<readonly StoredContribution[]>;
+  /** Rows as stored, removed ones (contributors 0) included. */
+  abstract readRows(view: ViewRef, keys: readonly string[]): Promise<readonly (StoredRow | undefined)[]>;
+  /** Live rows of a range in key order. */
+  abstract findRows(view: ViewRef, options: FindOptions): Promise<readonly StoredRow[]>;
+  /** Index entries of one field of one row in order (or its reverse), at most `limit`, optionally only with `order` starting with `prefix`. */
+  abstract readIndex(
+    view: ViewRef,
+    row: string,
+    field: string,
+    options: {
+      readonly descending?: boolean;
+      readonly limit: number;
+      readonly prefix?: string;
+      readonly after?: string;
+    },
+  ): Promise<readonly IndexEntry[]>;
+  /** Changes with a sequence above `after`, at most `limit`. @throws UnavailableError `CHANGES_TRIMMED` when some of them are no longer kept. */
+  abstract readChanges(view: ViewRef, after: number, limit: number): Promise<readonly StoredChange[]>;
+  /** The last sequence given, 0 when none. */
+  abstract lastChange(view: ViewRef): Promise<number>;
+  /** Resolves when a change above `after` may exist (20 ms at the latest after another process made it) or `signal` aborts. */
+  abstract waitForChange(view: ViewRef, after: number, signal: AbortSignal): Promise<void>;
+  abstract readNotes(view: ViewRef, prefix: string): Promise<readonly { key: string; value: WireValue }[]>;
+  /** Versions of a view that hold anything. */
+  abstract versions(name: string): Promise<readonly number[]>;
+  /** Removes everything of one version of a view, in bounded steps. */
+  abstract drop(view: ViewRef): Promise<void>;
+}
