@@ -12,6 +12,7 @@ export {
   type Parameters,
   type WireValue,
 } from './event.js';
+export type { EventConsumer, EventInput } from './event-input.js';
 export { canonicalJson, isForbiddenKey } from './canonical-json.js';
 export { digestOf } from './digest.js';
 export {
