@@ -22,7 +22,7 @@ export const limits = {
   /** Bytes kept of one quarantined input; of the rest only its digest and size are kept. */
   quarantineBytes: 65_536,
   /** UTF-8 bytes of a view row's key. */
-  rowKeyBytes: 512,
+  rowKeyBytes: 1_024,
   /** Distinct values of one `@Set` field of one row. */
   setValues: 1_000,
   /** The first and last event time: 0001-01-01T00:00:00.000Z and 9999-12-31T23:59:59.999Z. */

@@ -1,0 +1,91 @@
+/** What `ConcursusModule.forRoot` takes, with limits and defaults; checked once at start-up. */
+import type { ModuleMetadata, Type } from '@nestjs/common';
+import { ConfigurationError } from './model/errors.js';
+import { limits } from './model/limits.js';
+import { utf8Length } from './model/text.js';
+import type { Clock } from './ports/clock.js';
+import type { LayerProvider, Slot } from './ports/layer.js';
+
+/** The name of the context when none is given. */
+export const DEFAULT_CONTEXT = 'default';
+
+export interface ConcursusOptions {
+  /** Everything that happened, for good. Default: in memory, said so at boot. */
+  readonly persistent?: LayerProvider<'persistent'>;
+  /** A buffer in front of the store: `record()` then answers `buffered`. Default: none. */
+  readonly durable?: LayerProvider<'durable'>;
+  /** A shared, disposable cache. Default: none. */
+  readonly transient?: LayerProvider<'transient'>;
+  /** The only source of time. Default: the machine's. */
+  readonly clock?: Clock;
+  /** Keep the catalogue of living aggregates. Default true. */
+  readonly catalogue?: boolean;
+  /** Start consumers and projections at boot. Default true; with false call `Concursus.start()`. */
+  readonly autoStart?: boolean;
+  /** Items of a stream that are stored together, 1 to 10,000. Default 512. */
+  readonly batchSizeMax?: number;
+  /** Events waiting for transient handlers; more are dropped and counted. Default 10,000. */
+  readonly publishQueueMax?: number;
+  /** Facts of one step of a projection, 1 to 10,000. Default 1,000. */
+  readonly projectionPageSize?: number;
+  /** An owner of projections that shows no beat this long may be replaced by another process. Default 2,000. */
+  readonly leaseMs?: number;
+}
+
+export interface ConcursusRootOptions extends ConcursusOptions {
+  /** The bounded context's name; contexts of one application share nothing. */
+  readonly context?: string;
+  /** Export the context's services to every module. Default true. */
+  readonly isGlobal?: boolean;
+}
+
+/** For `forRootAsync({ useClass })` and `useExisting`. */
+export interface ConcursusOptionsFactory {
+  createConcursusOptions(): ConcursusOptions | Promise<ConcursusOptions>;
+}
+
+export interface ConcursusAsyncOptions extends Pick<ModuleMetadata, 'imports'> {
+  readonly context?: string;
+  readonly isGlobal?: boolean;
+  readonly inject?: readonly unknown[];
+  readonly useFactory?: (...args: never[]) => ConcursusOptions | Promise<ConcursusOptions>;
+  readonly useClass?: Type<ConcursusOptionsFactory>;
+  readonly useExisting?: Type<ConcursusOptionsFactory>;
+}
+
+const SLOTS: readonly Slot[] = ['persistent', 'durable', 'transient'];
+
+function whole(name: string, value: number | undefined, min: number, max: number): void {
+  if (value === undefined || (Number.isInteger(value) && value >= min && value <= max)) return;
+  throw new ConfigurationError('INVALID_OPTION', `The option ${name} is ${String(value)}.`, {
+    fix: `Give a whole number from ${min} to ${max}.`,
+  });
+}
+
+/** @throws ConfigurationError `WRONG_SLOT`, `INVALID_OPTION` */
+export function checkOptions(context: string, options: ConcursusOptions): void {
+  if (context === '' || utf8Length(context) > limits.contextBytes || !/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(context)) {
+    throw new ConfigurationError(
+      'INVALID_OPTION',
+      `The context name "${context.slice(0, 80)}" cannot be part of keys and topics.`,
+      {
+        fix: `Use up to ${limits.contextBytes} letters, digits, dots, dashes and underscores.`,
+      },
+    );
+  }
+  for (const slot of SLOTS) {
+    const provider = options[slot] as LayerProvider<Slot> | undefined;
+    if (provider === undefined || provider.slot === slot) continue;
+    throw new ConfigurationError(
+      'WRONG_SLOT',
+      `ConcursusModule (context "${context}") has the provider "${provider.name}" in its slot "${slot}", and it serves "${provider.slot}".`,
+      {
+        fix: `Move it to ${provider.slot}: ConcursusModule.forRoot({ ${provider.slot}: … }), or put a provider of the ${slot} layer here.`,
+      },
+    );
+  }
+  whole('batchSizeMax', options.batchSizeMax, 1, limits.appendEvents);
+  whole('publishQueueMax', options.publishQueueMax, 1, 10_000_000);
+  whole('projectionPageSize', options.projectionPageSize, 1, 10_000);
+  whole('leaseMs', options.leaseMs, 100, 600_000);
+}

@@ -1,0 +1,455 @@
+/**
+ * Runs the projections this process owns: reads the feed, folds what changed, commits rows, contributions, changes and
+ * checkpoint together. Stop 13 of the walk.
+ *
+ * Projections at one position go in step: the page is read and each aggregate folded once for all of them. One that
+ * starts later or failed goes on its own until it stands where the others stand.
+ */
+import type { AggregateModel, EventRegistry } from '../mapping/event-registry.js';
+import { aggregateKeyText, type AggregateKey, type Fact } from '../model/event.js';
+import { ConflictError } from '../model/errors.js';
+import { identityText } from '../model/identity.js';
+import type { Position } from '../model/position.js';
+import type { CheckpointStore } from '../ports/checkpoint-store.js';
+import type { Clock } from '../ports/clock.js';
+import type { EventFeed } from '../ports/event-feed.js';
+import type { EventStore } from '../ports/event-store.js';
+import type { LayerLogger } from '../ports/layer.js';
+import type { ViewStore } from '../ports/view-store.js';
+import { Ownership, type OwnershipOptions } from '../processing/ownership.js';
+import { foldHistory } from '../query/fold-history.js';
+import { NOTHING, type Contribution } from './contributions.js';
+import { FoldCache } from './fold-cache.js';
+import type { ProjectionModel } from './projection.js';
+import { ownerNameOf, Track, type Computed, type ParkedAggregate, type Touched } from './track.js';
+
+/** Causes named per aggregate and step. */
+const CAUSES_MAX = 8;
+
+export interface RunnerOptions extends OwnershipOptions {
+  /** Facts of one step, hence of one transaction. Default 1,000. */
+  readonly pageSize?: number;
+  /** The first wait after a failed step; doubles up to 64 times it. Default 50 ms. */
+  readonly backOffMs?: number;
+}
+
+export interface RunnerParts {
+  readonly store: EventStore;
+  readonly feed: EventFeed;
+  readonly views: ViewStore;
+  readonly checkpoints: CheckpointStore;
+  readonly registry: EventRegistry;
+  readonly clock: Clock;
+  readonly logger: LayerLogger;
+  /** A name no other process has. */
+  readonly process: string;
+}
+
+interface Group {
+  readonly tracks: Track[];
+  readonly folds: FoldCache;
+  failures: number;
+  resumeAtMs: number;
+}
+
+export class ProjectionRunner {
+  private readonly ownership: Ownership;
+  private groups: Group[] = [];
+  private readonly stopping = new AbortController();
+  private wake = new AbortController();
+  private running: Promise<void> | undefined;
+  private readonly retries: {
+    name: string;
+    text: string | undefined;
+    done: (count: number) => void;
+    failed: (error: unknown) => void;
+  }[] = [];
+  private progressed: () => void = () => undefined;
+  private progress: Promise<void> = Promise.resolve();
+  private readonly pageSize: number;
+  private readonly backOffMs: number;
+
+  constructor(
+    private readonly parts: RunnerParts,
+    readonly models: readonly ProjectionModel[],
+    options: RunnerOptions = {},
+  ) {
+    this.pageSize = options.pageSize ?? 1_000;
+    this.backOffMs = options.backOffMs ?? 50;
+    this.ownership = new Ownership(
+      parts.checkpoints,
+      parts.clock,
+      parts.logger,
+      parts.process,
+      () => this.wake.abort(),
+      options,
+    );
+    for (const model of models) this.ownership.watch(ownerNameOf(model));
+    this.renewProgress();
+  }
+
+  /** Claims what is free and starts the loop. */
+  async start(): Promise<void> {
+    if (this.models.length === 0) return;
+    await this.ownership.start();
+    this.running = this.loop();
+  }
+
+  /** Finishes the step in hand and gives the projections up. */
+  async stop(): Promise<void> {
+    this.stopping.abort();
+    this.wake.abort();
+    await this.running;
+    await this.ownership.stop();
+    for (const retry of this.retries.splice(0)) retry.done(0);
+    this.progressed();
+  }
+
+  /** Resolves after the next committed step of any projection of this process. */
+  nextStep(): Promise<void> {
+    return this.progress;
+  }
+
+  /** Whether this process runs the projection now. */
+  runs(name: string): boolean {
+    return this.groups.some((group) => group.tracks.some((track) => track.model.name === name));
+  }
+
+  /** Parked aggregates, as the running owner knows them; undefined when another process runs the projection. */
+  parkedOf(name: string): readonly ParkedAggregate[] | undefined {
+    const track = this.track(name);
+    return track === undefined ? undefined : [...track.parked.values()];
+  }
+
+  /** Tries one parked aggregate (or all) again; resolves to how many were released. Only in the owner's process. */
+  retryParked(name: string, aggregate?: AggregateKey): Promise<number> {
+    const text = aggregate === undefined ? undefined : aggregateKeyText(aggregate.tenant, aggregate.type, aggregate.id);
+    return new Promise((done, failed) => {
+      this.retries.push({ name, text, done, failed });
+      this.wake.abort();
+    });
+  }
+
+  private track(name: string): Track | undefined {
+    for (const group of this.groups) for (const track of group.tracks) if (track.model.name === name) return track;
+    return undefined;
+  }
+
+  private renewProgress(): void {
+    const last = this.progressed;
+    this.progress = new Promise((resolve) => {
+      this.progressed = resolve;
+    });
+    last();
+  }
+
+  private async loop(): Promise<void> {
+    while (!this.stopping.signal.aborted) {
+      try {
+        await this.join();
+        await this.handleRetries();
+        if (await this.round()) continue;
+      } catch (error) {
+        this.parts.logger.warn(`Projections could not go on, trying again: ${String(error)}`);
+        await this.parts.clock.sleep(this.backOffMs, this.stopping.signal);
+        continue;
+      }
+      await this.rest();
+    }
+  }
+
+  /** One step of every group that may go on; true when there may be more at once. */
+  private async round(): Promise<boolean> {
+    let more = false;
+    for (const group of [...this.groups]) {
+      if (this.stopping.signal.aborted) return false;
+      if (group.resumeAtMs > this.parts.clock.monotonicMs()) continue;
+      if (await this.step(group)) more = true;
+    }
+    this.merge();
+    return more;
+  }
+
+  /** Waits for events, for ownership to change, or for a failed group's turn. */
+  private async rest(): Promise<void> {
+    if (this.wake.signal.aborted) {
+      // Something changed during the round: look again before waiting.
+      this.wake = new AbortController();
+      return;
+    }
+    if (this.stopping.signal.aborted || this.retries.length > 0 || this.joinable()) return;
+    const wake = this.wake.signal;
+    const waiting = this.groups.filter((group) => group.resumeAtMs > 0);
+    const going = this.groups.filter((group) => group.resumeAtMs === 0);
+    const ended = new AbortController();
+    const signal = AbortSignal.any([wake, ended.signal]);
+    const waits: Promise<void>[] = going.map((group) => this.parts.feed.wait(group.tracks[0]!.position, signal));
+    for (const group of waiting) {
+      waits.push(this.parts.clock.sleep(Math.max(1, group.resumeAtMs - this.parts.clock.monotonicMs()), signal));
+    }
+    if (waits.length === 0)
+      waits.push(new Promise((resolve) => wake.addEventListener('abort', () => resolve(), { once: true })));
+    await Promise.race(waits);
+    ended.abort();
+  }
+
+  private joinable(): boolean {
+    return this.models.some(
+      (model) => this.ownership.held(ownerNameOf(model)) !== undefined && this.track(model.name) === undefined,
+    );
+  }
+
+  /** Takes up projections newly owned, drops those lost, and keeps each track's epoch current. */
+  private async join(): Promise<void> {
+    for (const group of this.groups) {
+      for (let i = group.tracks.length - 1; i >= 0; i--) {
+        const track = group.tracks[i]!;
+        const held = this.ownership.held(track.ownerName);
+        if (held?.epoch === track.owner.epoch) track.owner = held;
+        else group.tracks.splice(i, 1);
+      }
+    }
+    this.groups = this.groups.filter((group) => group.tracks.length > 0);
+    for (const model of this.models) {
+      const held = this.ownership.held(ownerNameOf(model));
+      if (held === undefined || this.track(model.name) !== undefined) continue;
+      const checkpoint = await this.parts.views.readCheckpoint({ name: model.name, version: model.version, slice: -1 });
+      const position = checkpoint === undefined ? this.parts.feed.start() : this.parts.feed.parsePosition(checkpoint);
+      const track = new Track(model, this.parts.views, held, checkpoint, position);
+      await track.loadParked();
+      this.groups.push({ tracks: [track], folds: new FoldCache(this.parts.store), failures: 0, resumeAtMs: 0 });
+      // What was parked in an earlier run is tried once more with this run's code.
+      if (track.parked.size > 0)
+        this.retries.push({ name: model.name, text: undefined, done: () => undefined, failed: () => undefined });
+    }
+    this.merge();
+  }
+
+  /** Groups that stand at one place go on together; the first one's folds are as right as the others'. */
+  private merge(): void {
+    const byPlace = new Map<string, Group>();
+    for (const group of this.groups) {
+      const place = group.tracks[0]!.position.toString();
+      const other = byPlace.get(place);
+      if (other === undefined || group.resumeAtMs > 0 || other.resumeAtMs > 0) {
+        byPlace.set(group.resumeAtMs > 0 ? `${place}#${byPlace.size}` : place, group);
+      } else other.tracks.push(...group.tracks);
+    }
+    this.groups = [...byPlace.values()];
+  }
+
+  /** One page for one group; false when there was nothing. */
+  private async step(group: Group): Promise<boolean> {
+    const from = group.tracks[0]!.position;
+    const page = await this.parts.feed.read(from, this.pageSize);
+    if (page.facts.length === 0 && from.covers(page.next)) {
+      group.failures = 0;
+      group.resumeAtMs = 0;
+      return false;
+    }
+    const touched = touchedBy(page.facts);
+    const foldFor = (type: string): boolean =>
+      group.tracks.some((track) => track.model.rowsOf !== undefined && track.wants(type));
+    const computed = group.tracks.map((): Computed[] => []);
+    const lists = group.tracks.map((track) =>
+      touched.filter((one) => track.wants(one.key.type) && !track.parked.has(one.text)),
+    );
+    const before = await Promise.all(group.tracks.map((track, t) => track.contributionsOf(lists[t]!)));
+    const cursors = group.tracks.map(() => 0);
+    for (const one of touched) {
+      let folded: Awaited<ReturnType<FoldCache['advance']>> | Error | undefined;
+      const model = this.modelOf(one.key.type);
+      if (model !== undefined && foldFor(one.key.type)) {
+        try {
+          const result = group.folds.advance(model, one.text, one.key, one.facts, page.next);
+          folded = result instanceof Promise ? await result : result;
+        } catch (error) {
+          if (!isUserError(error)) throw error;
+          folded = asError(error);
+        }
+      }
+      for (let t = 0; t < group.tracks.length; t++) {
+        const list = lists[t]!;
+        const at = cursors[t]!;
+        if (list[at] !== one) continue;
+        cursors[t] = at + 1;
+        computed[t]!.push(this.compute(group.tracks[t]!, model, one, folded, before[t]![at]!));
+      }
+    }
+    await this.commitAll(group, lists, computed, before, page.next);
+    return true;
+  }
+
+  private compute(
+    track: Track,
+    model: AggregateModel | undefined,
+    one: Touched,
+    folded: Awaited<ReturnType<FoldCache['advance']>> | Error | undefined,
+    before: Contribution,
+  ): Computed {
+    try {
+      if (track.model.rowsOf === undefined) return track.fromEvents(before, one.facts, one.text);
+      if (folded === undefined || model === undefined) return before;
+      if (folded instanceof Error) return folded;
+      const context = {
+        tenant: one.key.tenant,
+        id: one.key.id,
+        incomplete: model.hasInitial && folded.initials === 0,
+        events: folded.events,
+      };
+      return track.fromState(folded.state as object, context, folded.last, one.text);
+    } catch (error) {
+      return asError(error);
+    }
+  }
+
+  private async commitAll(
+    group: Group,
+    lists: readonly Touched[][],
+    computed: readonly Computed[][],
+    before: readonly Contribution[][],
+    next: Position,
+  ): Promise<void> {
+    const now = this.parts.clock.now();
+    const tracks = [...group.tracks];
+    for (let t = 0; t < tracks.length; t++) {
+      for (let i = 0; i < computed[t]!.length; i++) {
+        const result = computed[t]![i]!;
+        if (result instanceof Error) {
+          const { key } = lists[t]![i]!;
+          this.parts.logger.error(
+            `The projection "${tracks[t]!.model.name}" could not handle ${key.type} ${key.id} and parked it: ${result.message}`,
+            result.stack,
+          );
+        }
+      }
+    }
+    const results = await Promise.allSettled(
+      tracks.map((track, t) => track.commit(lists[t]!, computed[t]!, before[t]!, next, now)),
+    );
+    for (let t = 0; t < tracks.length; t++) {
+      const result = results[t]!;
+      if (result.status === 'fulfilled') continue;
+      this.fail(group, tracks[t]!, result.reason);
+    }
+    if (group.tracks.length > 0) {
+      group.failures = 0;
+      group.resumeAtMs = 0;
+    }
+    this.renewProgress();
+  }
+
+  /** A track whose commit failed: fenced ones are another's now, the others try again on their own. */
+  private fail(group: Group, track: Track, reason: unknown): void {
+    track.dropCaches();
+    group.tracks.splice(group.tracks.indexOf(track), 1);
+    if (group.tracks.length === 0) {
+      group.folds.clear();
+      this.groups = this.groups.filter((other) => other !== group);
+    }
+    if (reason instanceof ConflictError) {
+      this.ownership.lost(track.ownerName);
+      return;
+    }
+    const failures = group.failures + 1;
+    const waitMs = this.backOffMs * 2 ** Math.min(failures - 1, 6);
+    this.parts.logger.warn(
+      `The projection "${track.model.name}" could not be saved, trying again in ${waitMs} ms: ${String(reason)}`,
+    );
+    this.groups.push({
+      tracks: [track],
+      folds: new FoldCache(this.parts.store),
+      failures,
+      resumeAtMs: this.parts.clock.monotonicMs() + waitMs,
+    });
+  }
+
+  private async handleRetries(): Promise<void> {
+    for (const retry of this.retries.splice(0)) {
+      try {
+        retry.done(await this.release(retry.name, retry.text));
+      } catch (error) {
+        this.track(retry.name)?.dropCaches();
+        retry.failed(error);
+      }
+    }
+  }
+
+  /** Folds parked aggregates again from the store, up to where the view stands, and asserts what they contribute. */
+  private async release(name: string, text: string | undefined): Promise<number> {
+    const track = this.track(name);
+    if (track === undefined) return 0;
+    const candidates = [...track.parked].filter(([key]) => text === undefined || key === text);
+    let released = 0;
+    for (const [key, parked] of candidates) {
+      const result = await this.contributionFromStore(track, key, parked.aggregate);
+      if (result instanceof Error) continue;
+      const one: Touched = { text: key, key: parked.aggregate, facts: [], cause: ['retry'] };
+      await track.commit([one], [result], [NOTHING], track.position, this.parts.clock.now());
+      released++;
+    }
+    if (released > 0) this.renewProgress();
+    return released;
+  }
+
+  private async contributionFromStore(track: Track, text: string, key: AggregateKey): Promise<Computed> {
+    const model = this.modelOf(key.type);
+    try {
+      if (track.model.rowsOf === undefined) {
+        let rows: Contribution = NOTHING;
+        for await (const page of this.parts.store.read(key, { upTo: track.position }))
+          rows = track.fromEvents(rows, page, text);
+        return rows;
+      }
+      if (model === undefined) return NOTHING;
+      let state = model.newState();
+      const history = await foldHistory(this.parts.store, model, key, { upTo: track.position }, (fact) => {
+        state = model.apply(state, fact);
+      });
+      const context = {
+        tenant: key.tenant,
+        id: key.id,
+        incomplete: model.hasInitial && history.initials === 0,
+        events: history.events,
+      };
+      return track.fromState(state as object, context, history.last, text);
+    } catch (error) {
+      if (!isUserError(error)) throw error;
+      return asError(error);
+    }
+  }
+
+  private modelOf(type: string): AggregateModel | undefined {
+    return this.parts.registry.find(type);
+  }
+}
+
+/** Trouble of the store is tried again; whatever a user's fold or projection throws parks the aggregate. */
+function isUserError(error: unknown): boolean {
+  return !(typeof error === 'object' && error !== null && 'retryable' in error && error.retryable === true);
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
+}
+
+/** The aggregates of a page, each with its facts in feed order. */
+function touchedBy(facts: readonly Fact[]): Touched[] {
+  const touched = new Map<string, Touched>();
+  for (const fact of facts) {
+    const text = aggregateKeyText(fact.tenant, fact.aggregateType, fact.aggregateId);
+    let one = touched.get(text);
+    if (one === undefined) {
+      one = {
+        text,
+        key: { tenant: fact.tenant, type: fact.aggregateType, id: fact.aggregateId },
+        facts: [],
+        cause: [],
+      };
+      touched.set(text, one);
+    }
+    one.facts.push(fact);
+    if (one.cause.length < CAUSES_MAX) one.cause.push(identityText(fact));
+  }
+  return [...touched.values()];
+}

@@ -1,0 +1,178 @@
+/** What a projection maintains, as its readers see it. Stop 14 of the walk: every process answers from the store, whoever writes. */
+import { InvalidEventError, UnavailableError } from '../model/errors.js';
+import type { Position } from '../model/position.js';
+import type { WireValue } from '../model/event.js';
+import type { Clock } from '../ports/clock.js';
+import type { EventFeed } from '../ports/event-feed.js';
+import type { Fields, FindOptions, StoredRow, ViewRef, ViewStore } from '../ports/view-store.js';
+import { emptyOf } from './merge.js';
+import type { ProjectionModel } from './projection.js';
+
+/** One row: `value` has every field of the view class. */
+export interface ViewRow<V> {
+  readonly key: string;
+  readonly value: V;
+  /** Grows by one with each change of this row, also over a removal. */
+  readonly revision: number;
+}
+
+/** A change of one row: `retract` is exactly what was asserted before it. Null for a row that was not, or is no more. */
+export interface ViewChange<V> {
+  /** Resume after it: `changes({ from: sequence })`. */
+  readonly sequence: number;
+  readonly key: string;
+  readonly revision: number;
+  readonly retract: V | null;
+  readonly assert: V | null;
+  /** Events that caused it, at most 8, as `type/id@time#name`. */
+  readonly cause: readonly string[];
+}
+
+export interface ViewFind extends Omit<Partial<FindOptions>, 'limit'> {
+  /** 1 to 10,000; default 1,000. */
+  readonly limit?: number;
+  /** The `next` of the page before. */
+  readonly after?: string;
+}
+
+export interface ViewPage<V> {
+  readonly rows: readonly ViewRow<V>[];
+  /** Pass it as `after` for more; undefined at the end. */
+  readonly next: string | undefined;
+}
+
+export abstract class View<V extends object = Record<string, WireValue>> {
+  /** The row, or undefined when nothing contributes to it. */
+  abstract get(key: string): Promise<ViewRow<V> | undefined>;
+  abstract getMany(keys: readonly string[]): Promise<readonly (ViewRow<V> | undefined)[]>;
+  /** Live rows by prefix or range of keys, in key order (UTF-8 bytes) or its reverse, in pages. */
+  abstract find(options?: ViewFind): Promise<ViewPage<V>>;
+  /**
+   * Every change after `from` (default 0, the first kept; `'now'` for the end), then those to come, until `signal` aborts.
+   * Who applies them holds the same view: skip revisions not above the one known.
+   * @throws UnavailableError `CHANGES_TRIMMED` when changes after `from` are no longer kept: read the view and go on from `'now'`
+   */
+  abstract changes(options?: {
+    readonly from?: number | 'now';
+    readonly signal?: AbortSignal;
+  }): AsyncIterable<ViewChange<V>>;
+  /** The sequence of the last change, 0 when there was none. */
+  abstract lastChange(): Promise<number>;
+  /**
+   * Resolves when the view holds everything up to the position of a record summary: read your own writes.
+   * @throws UnavailableError `TIMEOUT` after `timeoutMs` (default 30,000)
+   */
+  abstract caughtUp(
+    recorded: { readonly position: Position | undefined },
+    options?: { readonly timeoutMs?: number },
+  ): Promise<void>;
+}
+
+export interface ViewParts {
+  readonly views: ViewStore;
+  readonly feed: EventFeed;
+  readonly clock: Clock;
+  /** Resolves after the next step of this process's projections. */
+  readonly nextStep: () => Promise<void>;
+}
+
+/** How often another process's progress is looked for. */
+const POLL_MS = 20;
+const CHANGES_PAGE = 500;
+
+export class StoredView<V extends object> extends View<V> {
+  private readonly ref: ViewRef;
+
+  constructor(
+    private readonly model: ProjectionModel,
+    private readonly parts: ViewParts,
+  ) {
+    super();
+    this.ref = { name: model.name, version: model.version, slice: -1 };
+  }
+
+  async get(key: string): Promise<ViewRow<V> | undefined> {
+    return (await this.getMany([key]))[0];
+  }
+
+  async getMany(keys: readonly string[]): Promise<readonly (ViewRow<V> | undefined)[]> {
+    const rows = await this.parts.views.readRows(this.ref, keys);
+    return rows.map((row) => (row === undefined || row.contributors === 0 ? undefined : this.rowOf(row)));
+  }
+
+  async find(options: ViewFind = {}): Promise<ViewPage<V>> {
+    const limit = options.limit ?? 1_000;
+    if (!Number.isInteger(limit) || limit < 1 || limit > 10_000) {
+      throw new InvalidEventError('INVALID_ARGUMENT', `A page of ${limit} rows was asked for.`, {
+        fix: 'Ask for 1 to 10,000 rows and follow `next`.',
+      });
+    }
+    const { after, ...range } = options;
+    const cursor =
+      after === undefined
+        ? {}
+        : options.descending === true
+          ? { to: after, toExclusive: true }
+          : { from: after, fromExclusive: true };
+    const rows = await this.parts.views.findRows(this.ref, { ...range, ...cursor, limit });
+    return { rows: rows.map((row) => this.rowOf(row)), next: rows.length === limit ? rows.at(-1)!.key : undefined };
+  }
+
+  async *changes(
+    options: { readonly from?: number | 'now'; readonly signal?: AbortSignal } = {},
+  ): AsyncIterable<ViewChange<V>> {
+    const signal = options.signal ?? new AbortController().signal;
+    let after = options.from === 'now' ? await this.lastChange() : (options.from ?? 0);
+    while (!signal.aborted) {
+      const page = await this.parts.views.readChanges(this.ref, after, CHANGES_PAGE);
+      for (const change of page) {
+        if (signal.aborted) return;
+        after = change.sequence;
+        yield { ...change, retract: this.valueOf(change.retract), assert: this.valueOf(change.assert) };
+      }
+      if (page.length === 0) await this.parts.views.waitForChange(this.ref, after, signal);
+    }
+  }
+
+  lastChange(): Promise<number> {
+    return this.parts.views.lastChange(this.ref);
+  }
+
+  async caughtUp(
+    recorded: { readonly position: Position | undefined },
+    options: { readonly timeoutMs?: number } = {},
+  ): Promise<void> {
+    const { position } = recorded;
+    if (position === undefined) return;
+    const { clock, feed, views } = this.parts;
+    const until = clock.monotonicMs() + (options.timeoutMs ?? 30_000);
+    for (;;) {
+      const step = this.parts.nextStep();
+      const checkpoint = await views.readCheckpoint(this.ref);
+      if (checkpoint !== undefined && feed.parsePosition(checkpoint).covers(position)) return;
+      if (feed.start().covers(position)) return;
+      if (clock.monotonicMs() >= until) {
+        throw new UnavailableError(
+          'TIMEOUT',
+          `The view "${this.model.name}" did not reach ${position.toString()} in time.`,
+          {
+            fix: 'Ask again, wait longer, or look for a parked or failing projection in the log.',
+          },
+        );
+      }
+      await Promise.race([step, clock.sleep(POLL_MS)]);
+    }
+  }
+
+  private rowOf(row: StoredRow): ViewRow<V> {
+    return { key: row.key, value: this.valueOf(row.fields)!, revision: row.revision };
+  }
+
+  /** Fields added to the view class since the row was written read as empty. */
+  private valueOf(fields: Fields | null): V | null {
+    if (fields === null) return null;
+    const value: Record<string, WireValue> = {};
+    for (const field of this.model.fields) value[field.name] = fields[field.name] ?? emptyOf(field);
+    return value as V;
+  }
+}

@@ -1,0 +1,119 @@
+/**
+ * From a stored history to a state, in fold order, without holding a long history in memory: one page is sorted and
+ * folded; a longer one has its ranked events (initial, ordered, terminal) read first and the plain ones streamed between them.
+ */
+import type { AggregateModel } from '../mapping/event-registry.js';
+import type { AggregateKey, Fact } from '../model/event.js';
+import { compareFold, RANK_INITIAL, RANK_PLAIN } from '../model/event-order.js';
+import { InvalidEventError } from '../model/errors.js';
+import type { EventStore, ReadOptions } from '../ports/event-store.js';
+
+/** Histories up to this length are sorted in memory. */
+const PAGE = 1_000;
+/** How many ranked events one history may have before it is refused: they are held in memory. */
+const RANKED_MAX = 10_000;
+
+export interface FoldedHistory {
+  readonly events: number;
+  readonly initials: number;
+  /** In fold order; undefined when the history was longer than a page. */
+  readonly facts: readonly Fact[] | undefined;
+  /** Folded last; undefined for an empty history. */
+  readonly last: Fact | undefined;
+  readonly eventTimeMax: number;
+}
+
+/**
+ * Calls `each` for every fact in fold order.
+ * @throws InvalidEventError `LIMIT_EXCEEDED` when a history has more than 10,000 ranked events
+ */
+export async function foldHistory(
+  store: EventStore,
+  model: AggregateModel,
+  key: AggregateKey,
+  options: Omit<ReadOptions, 'pageSize' | 'descending' | 'names'>,
+  each: (fact: Fact) => void,
+): Promise<FoldedHistory> {
+  const pages = store.read(key, { ...options, pageSize: PAGE })[Symbol.asyncIterator]();
+  const first = await pages.next();
+  if (first.done === true)
+    return { events: 0, initials: 0, facts: [], last: undefined, eventTimeMax: Number.NEGATIVE_INFINITY };
+  const second = first.value.length < PAGE ? undefined : await pages.next();
+  if (second === undefined || second.done === true) {
+    if (second === undefined) await pages.return?.();
+    const facts = inFoldOrder(model, first.value);
+    return tally(model, facts, each);
+  }
+  return foldLong(store, model, key, options, pages, [first.value, second.value], each);
+}
+
+/** Sorts only when needed: key order is fold order for histories without ranks out of place. */
+export function inFoldOrder(model: AggregateModel, facts: readonly Fact[]): readonly Fact[] {
+  const compare = compareFold(model.rankOf.bind(model));
+  for (let i = 1; i < facts.length; i++) {
+    if (model.rankOf(facts[i - 1]!) > model.rankOf(facts[i]!)) return [...facts].sort(compare);
+  }
+  return facts;
+}
+
+function tally(model: AggregateModel, facts: readonly Fact[], each: (fact: Fact) => void): FoldedHistory {
+  let initials = 0;
+  let eventTimeMax = Number.NEGATIVE_INFINITY;
+  for (const fact of facts) {
+    if (model.rankOf(fact) === RANK_INITIAL) initials++;
+    if (fact.eventTime > eventTimeMax) eventTimeMax = fact.eventTime;
+    each(fact);
+  }
+  return { events: facts.length, initials, facts, last: facts.at(-1), eventTimeMax };
+}
+
+async function foldLong(
+  store: EventStore,
+  model: AggregateModel,
+  key: AggregateKey,
+  options: Omit<ReadOptions, 'pageSize' | 'descending' | 'names'>,
+  rest: AsyncIterator<readonly Fact[]>,
+  started: readonly (readonly Fact[])[],
+  each: (fact: Fact) => void,
+): Promise<FoldedHistory> {
+  const names = [...model.events.values()].filter((event) => event.rank !== RANK_PLAIN).map((event) => event.name);
+  const ranked: Fact[] = [];
+  if (names.length > 0) {
+    for await (const page of store.read(key, { ...options, names, pageSize: PAGE })) {
+      ranked.push(...page);
+      if (ranked.length > RANKED_MAX) {
+        throw new InvalidEventError(
+          'LIMIT_EXCEEDED',
+          `${key.type} ${key.id} has more than ${RANKED_MAX} initial, ordered and terminal events.`,
+          {
+            fix: 'Declare events that come this often without a causal rank.',
+          },
+        );
+      }
+    }
+  }
+  ranked.sort(compareFold(model.rankOf.bind(model)));
+  let events = 0;
+  let initials = 0;
+  let eventTimeMax = Number.NEGATIVE_INFINITY;
+  let last: Fact | undefined;
+  const one = (fact: Fact): void => {
+    events++;
+    if (fact.eventTime > eventTimeMax) eventTimeMax = fact.eventTime;
+    last = fact;
+    each(fact);
+  };
+  const split = ranked.findIndex((fact) => model.rankOf(fact) > RANK_PLAIN);
+  const before = split === -1 ? ranked.length : split;
+  for (let i = 0; i < before; i++) {
+    if (model.rankOf(ranked[i]!) === RANK_INITIAL) initials++;
+    one(ranked[i]!);
+  }
+  const plain = (page: readonly Fact[]): void => {
+    for (const fact of page) if (model.rankOf(fact) === RANK_PLAIN) one(fact);
+  };
+  for (const page of started) plain(page);
+  for (let page = await rest.next(); page.done !== true; page = await rest.next()) plain(page.value);
+  for (let i = before; i < ranked.length; i++) one(ranked[i]!);
+  return { events, initials, facts: undefined, last, eventTimeMax };
+}
