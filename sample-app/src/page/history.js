@@ -1,0 +1,352 @@
+// One flight's history on two axes: left to right when a thing happened, bottom to top when it was reported.
+// A report at once lies on the line; a late one as far above it as it is late. Below, what was known at each step.
+
+import { byId, count, html, onWidth, setText, span, svg, table, time } from './dom.js';
+import { linear, timeLabels, timeTicks } from './scale.js';
+
+const BOX = { left: 62, right: 18, top: 22, bottom: 48 };
+const RADIUS = 11;
+// Rings beyond this many say nothing more; the label counts on.
+const RINGS_MAX = 4;
+// Widths of a label's characters, for keeping labels apart: measured on the widest common system font.
+const CHARACTER_PX = 7.4;
+const LINE_PX = 15;
+
+const HEADS = [
+  { text: 'Event' },
+  { text: 'Happened' },
+  { text: 'Recorded' },
+  { text: 'Late by', number: true },
+  { text: 'Repeats', number: true },
+  { text: 'Source' },
+  { text: 'Sequence', number: true },
+  { text: 'Content' },
+];
+
+let redraw = null;
+let observed = false;
+
+/** Shows a sentence instead of a drawing. */
+export function drawNoHistory(text) {
+  redraw = null;
+  byId('history').replaceChildren(html('p', { class: 'empty' }, text));
+}
+
+/**
+ * Draws `events` (in fold order, as `/flights/:flight/history` gives them). `stateAt(knownAt, signal)` answers what the
+ * flight's state was as known at an ISO time, or now for `null`.
+ */
+export function drawHistory(flight, events, stateAt) {
+  const host = byId('history');
+  if (events.length === 0) return drawNoHistory(`Nothing is known of ${flight}.`);
+  const points = toPoints(events);
+  const arrivals = [...points].sort((a, b) => a.recorded - b.recorded);
+
+  const picture = svg('svg', { role: 'img', 'aria-label': sentence(flight, points) });
+  const frame = html('div', { class: 'drawing plane' }, picture);
+  const known = html('input', { id: 'known', type: 'range', min: 1, max: points.length, value: points.length });
+  const knownName = html('output', { id: 'known-name', for: 'known' });
+  const state = html('p', { class: 'state', role: 'status' });
+  const details = html(
+    'details',
+    { open: true },
+    html('summary', {}, 'The history as a table'),
+    html(
+      'div',
+      { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': `History of ${flight} as a table` },
+      table(`History of ${flight}, in the order things happened`, HEADS, points.map(row)),
+    ),
+  );
+  const wasClosed = host.querySelector('details:not([open])') !== null;
+  if (wasClosed) details.open = false;
+  const hadFocus = document.activeElement?.id === 'known';
+
+  host.replaceChildren(
+    html(
+      'figure',
+      {},
+      html(
+        'figcaption',
+        {},
+        html('b', { id: 'history-flight' }, flight),
+        ' Left to right: what happened. Bottom to top: when it was reported. On the dashed line a report comes at once; ' +
+          'a late one hangs above it. A ring is a repeat.',
+      ),
+      frame,
+    ),
+    html(
+      'div',
+      { class: 'known' },
+      html('p', { class: 'field' }, html('label', { for: 'known' }, 'What was known ', knownName), known),
+      state,
+    ),
+    details,
+  );
+
+  let lines = null;
+  redraw = (width) => {
+    lines = drawPlane(picture, points, width);
+    lines.cut(Number(known.value));
+  };
+  if (!observed) {
+    observed = true;
+    onWidth(host, (width) => redraw?.(width));
+  }
+  redraw(Math.floor(host.clientWidth));
+
+  let asking = null;
+  const step = async () => {
+    const at = Number(known.value);
+    const last = arrivals[at - 1];
+    const isNow = at === arrivals.length;
+    const name = isNow ? 'now' : `after report ${at} of ${arrivals.length}, ${time(last.event.processedAt)}`;
+    setText(knownName, name);
+    known.setAttribute('aria-valuetext', name);
+    lines.cut(at);
+    asking?.abort();
+    asking = new AbortController();
+    const { signal } = asking;
+    try {
+      const answer = await stateAt(isNow ? null : last.event.processedAt, signal);
+      state.replaceChildren('The flight was ', html('b', { 'data-kind': answer.status }, answer.status));
+      if (isNow) state.firstChild.textContent = 'The flight is ';
+    } catch (error) {
+      if (!signal.aborted) setText(state, error.status === 404 ? 'Nothing was known yet.' : error.message);
+    }
+  };
+  known.addEventListener('input', step);
+  if (hadFocus) known.focus();
+  void step();
+}
+
+function toPoints(events) {
+  const identities = new Map();
+  const identity = (event) => JSON.stringify([event.name, event.at, event.stream, event.sequence ?? null]);
+  for (const event of events) identities.set(identity(event), (identities.get(identity(event)) ?? 0) + 1);
+  const points = events.map((event, at) => ({
+    event,
+    number: at + 1,
+    happened: Date.parse(event.at),
+    recorded: Date.parse(event.processedAt),
+    repeats: event.repeats ?? 0,
+    conflicting: identities.get(identity(event)) > 1,
+    arrival: 0,
+  }));
+  const inArrival = [...points].sort((a, b) => a.recorded - b.recorded);
+  for (const [at, point] of inArrival.entries()) point.arrival = at + 1;
+  return points;
+}
+
+function lateness(point) {
+  const ms = point.recorded - point.happened;
+  return `${span(ms)} ${ms < 0 ? 'ahead' : 'late'}`;
+}
+
+function sentence(flight, points) {
+  const each = points.map(
+    (point) =>
+      `${point.event.name} at ${time(point.event.at)}, reported ${lateness(point)}` +
+      `${point.repeats > 0 ? `, repeated ${point.repeats} times` : ''}${point.conflicting ? ', in conflict' : ''}`,
+  );
+  return `History of ${flight} by event time and processing time. ${each.join('. ')}.`;
+}
+
+function drawPlane(picture, points, width) {
+  const narrow = width < 560;
+  const height = narrow ? 360 : Math.min(520, Math.max(400, Math.round(width * 0.46)));
+  const right = width - BOX.right;
+  const bottom = height - BOX.bottom;
+  const happened = points.map((point) => point.happened);
+  const recorded = points.map((point) => point.recorded);
+  const [xFrom, xTo] = padded(Math.min(...happened), Math.max(...happened), 0.1);
+  const [yFrom, yTo] = padded(Math.min(...happened, ...recorded), Math.max(...happened, ...recorded), 0.08);
+  const x = linear(xFrom, xTo, BOX.left, right);
+  const y = linear(yFrom, yTo, bottom, BOX.top);
+
+  const clip = svg(
+    'clipPath',
+    { id: 'plane' },
+    svg('rect', { x: BOX.left, y: BOX.top, width: right - BOX.left, height: bottom - BOX.top }),
+  );
+  const parts = [svg('defs', {}, clip)];
+  const clipped = (...children) => svg('g', { 'clip-path': 'url(#plane)' }, ...children);
+
+  parts.push(
+    clipped(
+      svg('polygon', {
+        class: 'future',
+        points: [x(xFrom), y(xFrom), x(xTo), y(xTo), x(xTo), bottom + height, x(xFrom), bottom + height].join(' '),
+      }),
+    ),
+  );
+  for (const { at, hour, day } of timeLabels(timeTicks(xFrom, xTo, narrow ? 4 : 9))) {
+    parts.push(
+      svg('line', { class: 'grid', x1: x(at), x2: x(at), y1: BOX.top, y2: bottom }),
+      svg('text', { class: 'tick middle', x: x(at), y: bottom + 17 }, hour || day),
+      svg('text', { class: 'tick middle strong', x: x(at), y: bottom + 32 }, hour === '' ? '' : day),
+    );
+  }
+  for (const { at, hour, day } of timeLabels(timeTicks(yFrom, yTo, 8))) {
+    const second = hour !== '' && day !== '';
+    parts.push(
+      svg('line', { class: 'grid', x1: BOX.left, x2: right, y1: y(at), y2: y(at) }),
+      svg('text', { class: `tick end${hour === '' ? ' strong' : ''}`, x: BOX.left - 8, y: y(at) + 4 }, hour || day),
+      svg('text', { class: 'tick end strong', x: BOX.left - 8, y: y(at) - 9 }, second ? day : ''),
+    );
+  }
+  parts.push(
+    svg('text', { class: 'axis end', x: right, y: height - 3 }, 'happened (event time) →'),
+    svg('text', { class: 'axis', x: 2, y: 13 }, '↑ reported (processing time)'),
+    clipped(svg('line', { class: 'at-once', x1: x(xFrom), y1: y(xFrom), x2: x(xTo), y2: y(xTo) })),
+    diagonalName(points, x, y, { xFrom, xTo }),
+  );
+
+  // What the slider has not reached yet lies under this veil.
+  const veil = svg('rect', { class: 'veil', x: BOX.left, y: BOX.top, width: right - BOX.left, height: 0 });
+  const edge = svg('line', { class: 'edge', x1: BOX.left, x2: right });
+  const groups = [];
+  const taken = points.flatMap((point) => {
+    const [cx, cy, once] = [x(point.happened), y(point.recorded), y(point.happened)];
+    return [
+      box(cx - RADIUS, cy - RADIUS, 2 * RADIUS, 2 * RADIUS),
+      box(cx - 3, Math.min(cy, once), 6, Math.abs(once - cy)),
+    ];
+  });
+  // The dashed line as a row of small boxes: labels keep off it where they can.
+  const line = Array.from({ length: 80 }, (_, at) => {
+    const when = xFrom + ((xTo - xFrom) * at) / 79;
+    return box(x(when) - 5, y(when) - 5, 10, 10);
+  });
+  for (const point of points) {
+    const [cx, cy] = [x(point.happened), y(point.recorded)];
+    const group = svg('g', { class: 'point', 'data-kind': point.event.name, 'data-number': point.number });
+    group.append(svg('line', { class: 'lateness', x1: cx, x2: cx, y1: y(point.happened), y2: cy }));
+    for (let ring = Math.min(point.repeats, RINGS_MAX); ring > 0; ring--) {
+      group.append(svg('circle', { class: 'ring', cx, cy, r: RADIUS + 4 * ring }));
+    }
+    group.append(point.conflicting ? diamond(cx, cy) : svg('circle', { class: 'body', cx, cy, r: RADIUS }));
+    group.append(svg('text', { class: 'number-in', x: cx, y: cy + 4 }, String(point.number)));
+    group.append(label(point, cx, cy, taken, line, { left: BOX.left, right, top: BOX.top, bottom }));
+    groups.push({ group, point });
+  }
+  parts.push(...groups.map(({ group }) => group), veil, edge);
+
+  picture.setAttribute('width', String(width));
+  picture.setAttribute('height', String(height));
+  picture.setAttribute('viewBox', `0 0 ${width} ${height}`);
+  picture.replaceChildren(...parts);
+
+  return {
+    /** Shows only the first `reports` in order of arrival as known. */
+    cut(reports) {
+      const all = reports === points.length;
+      const last = points.find((point) => point.arrival === reports);
+      const level = all ? BOX.top : y(last.recorded) - RADIUS - 6;
+      veil.setAttribute('height', String(Math.max(0, level - BOX.top)));
+      edge.setAttribute('y1', String(level));
+      edge.setAttribute('y2', String(level));
+      edge.classList.toggle('hidden', all);
+      for (const { group, point } of groups) group.classList.toggle('unknown', point.arrival > reports);
+    },
+  };
+}
+
+function padded(from, to, share) {
+  // A lone event gets an hour around it.
+  const pad = Math.max((to - from) * share, from === to ? 3_600_000 : 0);
+  return [from - pad, to + pad];
+}
+
+const box = (x, y, width, height) => ({ x, y, width, height });
+const overlaps = (a, b) => a.x < b.x + b.width && b.x < a.x + a.width && a.y < b.y + b.height && b.y < a.y + a.height;
+
+/** A point's two lines of text, at the first side where they cover nothing, if need be but the dashed line. */
+function label(point, cx, cy, taken, line, plane) {
+  const first = point.event.name + (point.conflicting ? ' (conflict)' : '');
+  const second = lateness(point) + (point.repeats > 0 ? ` · +${count(point.repeats)} repeated` : '');
+  const width = Math.max(first.length, second.length) * CHARACTER_PX;
+  const height = 2 * LINE_PX + 2;
+  const gap = RADIUS + 4 * Math.min(point.repeats, RINGS_MAX) + 6;
+  const places = [
+    { anchor: 'start', x: cx + gap, y: cy - height / 2 },
+    { anchor: 'end', x: cx - gap - width, y: cy - height / 2 },
+    { anchor: 'start', x: cx + gap * 0.7, y: cy - gap - height + 4 },
+    { anchor: 'end', x: cx - gap * 0.7 - width, y: cy - gap - height + 4 },
+    { anchor: 'middle', x: cx - width / 2, y: cy - gap - height },
+    { anchor: 'middle', x: cx - width / 2, y: cy + gap },
+    { anchor: 'end', x: cx - gap * 0.7 - width, y: cy + gap - 4 },
+    { anchor: 'start', x: cx + gap * 0.7, y: cy + gap - 4 },
+  ].map((place) => ({ ...place, box: box(place.x, place.y, width, height) }));
+  const inside = (place) =>
+    place.box.x >= plane.left &&
+    place.box.x + width <= plane.right &&
+    place.box.y >= plane.top - 4 &&
+    place.box.y + height <= plane.bottom;
+  const isFree = (place, others) => inside(place) && !others.some((other) => overlaps(place.box, other));
+  const place =
+    places.find((each) => isFree(each, [...taken, ...line])) ??
+    places.find((each) => isFree(each, taken)) ??
+    places.find(inside) ??
+    places[0];
+  taken.push(place.box);
+  const x = place.anchor === 'start' ? place.x : place.anchor === 'end' ? place.x + width : cx;
+  return svg(
+    'text',
+    { class: 'label', 'text-anchor': place.anchor, x, y: place.y + LINE_PX - 3 },
+    svg('tspan', { class: 'strong', x }, first),
+    svg('tspan', { x, dy: LINE_PX }, second),
+  );
+}
+
+function diamond(cx, cy) {
+  const size = RADIUS + 3;
+  return svg('polygon', {
+    class: 'body',
+    points: [cx, cy - size, cx + size, cy, cx, cy + size, cx - size, cy].join(' '),
+  });
+}
+
+/** Names the dashed line in the widest stretch between two events, along its slope. */
+function diagonalName(points, x, y, { xFrom, xTo }) {
+  const stops = [xFrom, ...points.map((point) => point.happened), xTo].sort((a, b) => a - b);
+  let [from, to] = [stops[0], stops[1]];
+  for (let at = 1; at < stops.length; at++)
+    if (stops[at] - stops[at - 1] > to - from) [from, to] = [stops[at - 1], stops[at]];
+  const middle = (from + to) / 2;
+  const [cx, cy] = [x(middle), y(middle)];
+  const angle = (Math.atan2(y(xTo) - y(xFrom), x(xTo) - x(xFrom)) * 180) / Math.PI;
+  return svg(
+    'text',
+    { class: 'diagonal-name', x: cx, y: cy - 7, transform: `rotate(${angle.toFixed(2)} ${cx} ${cy})` },
+    'reported at once',
+  );
+}
+
+function row(point) {
+  const { event } = point;
+  const content = Object.entries(event.parameters ?? {});
+  return [
+    html(
+      'span',
+      { class: 'event-name', 'data-kind': event.name },
+      html('i', { 'aria-hidden': 'true' }, String(point.number)),
+      event.name,
+      point.conflicting ? html('em', {}, ' conflict') : null,
+    ),
+    time(event.at),
+    time(event.processedAt),
+    lateness(point),
+    point.repeats === 0 ? '–' : `${count(point.repeats)} ×`,
+    html('code', {}, event.stream === '' || event.stream === undefined ? '–' : event.stream),
+    event.sequence === null || event.sequence === undefined ? '–' : String(event.sequence),
+    content.length === 0
+      ? '–'
+      : html(
+          'span',
+          { class: 'content' },
+          ...content.map(([key, value]) => html('span', {}, html('b', {}, key), ` ${plain(value)}`)),
+        ),
+  ];
+}
+
+const plain = (value) => (typeof value === 'string' ? value : JSON.stringify(value));
