@@ -48,3 +48,37 @@ export type {
   PortsBySlot,
   Slot,
 } from './ports/layer.js';
+
+// Pipeline: the road from a caller to the store.
+export { EventBus, type EventBusOptions } from './pipeline/event-bus.js';
+export {
+  StreamBatch,
+  summaryOf,
+  type BatchReport,
+  type Decode,
+  type ItemOutcome,
+  type RawInput,
+  type RecordCounts,
+  type RecordOptions,
+  type RecordSummary,
+  type Rejection,
+  type StreamItem,
+} from './pipeline/record.js';
+export { decodeKeptEvent, decodeWireJson } from './pipeline/receiver.js';
+export { Batch, BatchItem, type BatchOutcome } from './pipeline/batch.js';
+export {
+  Middleware,
+  middlewareMetaOf,
+  type BatchMiddleware,
+  type MiddlewareMeta,
+  type MiddlewareOptions,
+  type Stage,
+} from './pipeline/middleware.js';
+export { Deduplicator, incarnationOf, type DeduplicatorOptions } from './pipeline/deduplicator.js';
+export { Publisher, type FactConsumer, type TransientHandler } from './pipeline/publisher.js';
+export {
+  QuarantineService,
+  type QuarantinePage,
+  type RetryOptions,
+  type RetryResult,
+} from './pipeline/quarantine-service.js';

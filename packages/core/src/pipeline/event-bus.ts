@@ -1,0 +1,371 @@
+/**
+ * Stop 3 of the walk, and the one entry to the road: receive → validate → deduplicate → [buffer] → log and store → publish.
+ * A single event, an array and a stream of any length take the same way, in batches.
+ */
+import type { AggregateModel, EventModel } from '../mapping/event-registry.js';
+import type { EventClass } from '../mapping/event-class.js';
+import { ConfigurationError, InvalidEventError, UnavailableError } from '../model/errors.js';
+import type { EventInput } from '../model/event-input.js';
+import { limits } from '../model/limits.js';
+import type { Clock } from '../ports/clock.js';
+import type { AppendOptions, EventStore } from '../ports/event-store.js';
+import type { EventTransport } from '../ports/event-transport.js';
+import type { Quarantine } from '../ports/quarantine.js';
+import { Admission } from './admission.js';
+import { Batch, BatchItem } from './batch.js';
+import type { AdmitAdded } from './batch.js';
+import { EventBuffer } from './buffer.js';
+import type { Deduplicator } from './deduplicator.js';
+import { EventLog } from './event-log.js';
+import { MiddlewareChain, middlewareMetaOf } from './middleware.js';
+import type { BatchMiddleware, MiddlewareOptions } from './middleware.js';
+import { Publisher } from './publisher.js';
+import type { FactConsumer, TransientHandler } from './publisher.js';
+import { QuarantineKeeper } from './quarantine-keeper.js';
+import { Receiver } from './receiver.js';
+import type { KnownAggregates } from './receiver.js';
+import { RecordStream } from './record-stream.js';
+import type { StreamHost } from './record-stream.js';
+import { summaryFrom, Totals } from './record.js';
+import type { RecordOptions, RecordSummary, StreamItem } from './record.js';
+
+export interface EventBusOptions {
+  readonly registry: KnownAggregates & { aggregatesOf(event: EventClass): readonly AggregateModel[] };
+  readonly store: EventStore;
+  readonly quarantine: Quarantine;
+  readonly clock: Clock;
+  /** The durable slot: events are answered `buffered`, and stored by a consumer of it (`startBuffer`). */
+  readonly transport?: EventTransport | undefined;
+  /** Only with a transient cache. */
+  readonly deduplicator?: Deduplicator | undefined;
+  /** Told what went wrong where no sender could be told: a subscriber, a middleware after the store, a cache. */
+  readonly onError: (error: unknown, where: string) => void;
+  /** Items under way over all calls, at most. Default 16,384: some 30 MB of events of 1 kB on their way. */
+  readonly itemsInFlightMax?: number;
+  /** Calls that may wait for room before the next is refused with `OVERLOADED`. Default 10,000. */
+  readonly callsWaitingMax?: number;
+  /** Facts waiting for transient subscribers, at most. Default 10,000. */
+  readonly publishQueueMax?: number;
+}
+
+const NO_OPTIONS: RecordOptions = {};
+const DEFAULT_SOURCE = 'record';
+
+export class EventBus {
+  /** Transient subscribers of this process, and how many facts found their queue full. */
+  readonly publisher: Publisher;
+  private readonly chains = {
+    receive: new MiddlewareChain(),
+    log: new MiddlewareChain(),
+    publish: new MiddlewareChain(),
+  };
+  private readonly receiver: Receiver;
+  private readonly log: EventLog;
+  /** Validates what a middleware adds: a complete event, to which the sender's decoder and clock mean nothing. */
+  private readonly admitAdded: AdmitAdded;
+  private readonly keeper: QuarantineKeeper;
+  private readonly admission: Admission;
+  private readonly buffer: EventBuffer | undefined;
+  private readonly streams = new Set<RecordStream>();
+  private readonly host: StreamHost;
+  private draining = false;
+  private calls = 0;
+  private idle: (() => void) | undefined = undefined;
+
+  constructor(private readonly options: EventBusOptions) {
+    this.receiver = new Receiver(options.registry);
+    this.admitAdded = (item) => {
+      item.receivedAt = options.clock.now();
+      return this.receiver.admit(item, NO_OPTIONS, -1);
+    };
+    this.log = new EventLog(options.store);
+    this.keeper = new QuarantineKeeper(options.quarantine, options.clock);
+    this.admission = new Admission(options.itemsInFlightMax ?? 16_384, options.callsWaitingMax ?? 10_000);
+    this.publisher = new Publisher({ queueMax: options.publishQueueMax ?? 10_000, onError: options.onError });
+    this.buffer =
+      options.transport === undefined
+        ? undefined
+        : new EventBuffer({
+            transport: options.transport,
+            clock: options.clock,
+            batchSizeMax: 512,
+            admit: this.admitAdded,
+            store: (batch) => this.storeBuffered(batch),
+          });
+    this.host = {
+      now: () => options.clock.now(),
+      enter: (items, call) => this.enterStream(items, call),
+      leave: (items) => this.admission.leave(items),
+      take: (items, call, firstIndex, turn) => this.takeStream(items, call, firstIndex, turn),
+    };
+  }
+
+  /** Adds a middleware to its stage, before the first `record()`. @throws ConfigurationError `INVALID_OPTION` when nothing tells the stage */
+  use(
+    middleware: BatchMiddleware,
+    options: Pick<MiddlewareOptions, 'stage' | 'order'> | undefined = middlewareMetaOf(middleware.constructor),
+  ): void {
+    if (options === undefined) {
+      throw new ConfigurationError(
+        'INVALID_OPTION',
+        `${middleware.constructor.name} does not say around which stage it stands.`,
+        {
+          fix: 'Mark it with @Middleware({ stage: … }).',
+        },
+      );
+    }
+    this.chains[options.stage].use(middleware, options.order ?? 0);
+  }
+
+  /**
+   * Takes events in. Resolves when each is as durable as promised: in the store (`recorded`, `repeated`, `conflicting`),
+   * or in the durable layer (`buffered`); or is answered otherwise (`rejected`, `dropped`). One bad event never blocks or reorders another.
+   *
+   * - One event or an array: one append, one processing time. At most `limits.appendEvents`.
+   * - An async iterable: any length in flat memory; each item is an append of its own. It rejects when the source, a batch or the
+   *   caller's signal ends it; what was stored by then stays, and `summaryOf(error)` tells it.
+   *
+   * @throws UnavailableError `SHUTTING_DOWN`, `OVERLOADED`, `ABORTED`, or the store's · whatever a middleware throws before the store
+   */
+  record(input: EventInput | readonly EventInput[], options?: RecordOptions): Promise<RecordSummary>;
+  record(stream: AsyncIterable<StreamItem>, options?: RecordOptions): Promise<RecordSummary>;
+  record(
+    input: EventInput | readonly EventInput[] | AsyncIterable<StreamItem>,
+    options: RecordOptions = NO_OPTIONS,
+  ): Promise<RecordSummary> {
+    if (this.draining) return Promise.reject(shuttingDown());
+    if (isStream(input)) return this.recordStream(input, options);
+    return this.recordItems(Array.isArray(input) ? (input as readonly EventInput[]) : [input as EventInput], options);
+  }
+
+  /**
+   * Calls `consumer` for what this process records from now on, in order of arrival, `recorded` and `conflicting` events alike.
+   * `event` is a fresh instance of its class (undefined with `'all'`). The result ends it. Nothing is guaranteed: see `Publisher`.
+   * @throws ConfigurationError `EVENT_WITHOUT_AGGREGATE` for a class that no aggregate lists
+   */
+  subscribe(types: readonly EventClass[] | 'all', consumer: FactConsumer): () => void {
+    if (types === 'all') return this.publisher.subscribe(undefined, consumer);
+    const models: EventModel[] = [];
+    for (const type of types) {
+      const before = models.length;
+      for (const aggregate of this.options.registry.aggregatesOf(type)) {
+        for (const event of aggregate.events.values()) if (event.cls === type) models.push(event);
+      }
+      if (models.length === before) {
+        throw new ConfigurationError(
+          'EVENT_WITHOUT_AGGREGATE',
+          `No aggregate of this context lists the event ${type.name}.`,
+          {
+            fix: 'List it in an aggregate’s events, or subscribe in its own context.',
+          },
+        );
+      }
+    }
+    return this.publisher.subscribe(models, consumer);
+  }
+
+  /** Adds a provider's handler with the transient schedule. */
+  handle(model: EventModel, handler: TransientHandler, name: string): () => void {
+    return this.publisher.handle(model, handler, name);
+  }
+
+  /** Starts the consumer that takes buffered events to the store; without a durable slot there is nothing to start. */
+  async startBuffer(): Promise<void> {
+    await this.buffer?.start();
+  }
+
+  /** Refuses new work with `SHUTTING_DOWN`, ends streams at their batch, finishes what is under way, then what waits for subscribers. Idempotent. */
+  async drain(): Promise<void> {
+    this.draining = true;
+    for (const stream of this.streams) stream.stop(shuttingDown());
+    while (this.calls > 0) await new Promise<void>((resolve) => (this.idle = resolve));
+    await this.buffer?.stop();
+    await this.options.deduplicator?.idle();
+    await this.publisher.idle();
+  }
+
+  private async recordItems(inputs: readonly EventInput[], options: RecordOptions): Promise<RecordSummary> {
+    if (inputs.length > limits.appendEvents) {
+      throw new InvalidEventError(
+        'LIMIT_EXCEEDED',
+        `${inputs.length} events in one call; ${limits.appendEvents} are allowed.`,
+        {
+          fix: 'Send them as an async iterable: any length, each its own append.',
+        },
+      );
+    }
+    if (options.signal?.aborted === true) throw aborted();
+    const receivedAt = this.options.clock.now();
+    const batch = this.newBatch(true, options);
+    for (let i = 0; i < inputs.length; i++) {
+      const item = new BatchItem(i + 1, inputs[i]!, false);
+      item.receivedAt = receivedAt;
+      batch.items.push(item);
+    }
+    this.calls++;
+    try {
+      const waitMs = this.keeper.waitMs(batch.items, batch.source);
+      if (waitMs > 0) await this.options.clock.sleep(waitMs, options.signal);
+      const turn = this.admission.enter(inputs.length, true);
+      try {
+        if (turn !== undefined) await turn;
+        await this.run(batch, options, 0, undefined);
+      } finally {
+        this.admission.leave(inputs.length);
+      }
+    } finally {
+      this.ended();
+    }
+    const counts = new Totals();
+    batch.countInto(counts);
+    const rejections = counts.rejected === 0 ? [] : batch.rejections(options.rejectionsMax ?? 100);
+    return summaryFrom(counts, rejections, batch.position, batch.outcomes());
+  }
+
+  private async recordStream(input: AsyncIterable<StreamItem>, options: RecordOptions): Promise<RecordSummary> {
+    const stream = new RecordStream(this.host, options);
+    this.streams.add(stream);
+    this.calls++;
+    try {
+      return await stream.run(input);
+    } finally {
+      this.streams.delete(stream);
+      this.ended();
+    }
+  }
+
+  private async enterStream(items: readonly BatchItem[], options: RecordOptions): Promise<void> {
+    const waitMs = this.keeper.waitMs(items, options.source ?? DEFAULT_SOURCE);
+    if (waitMs > 0) await this.options.clock.sleep(waitMs, options.signal);
+    const turn = this.admission.enter(items.length, false);
+    if (turn !== undefined) await turn;
+  }
+
+  private async takeStream(
+    items: BatchItem[],
+    options: RecordOptions,
+    firstIndex: number,
+    turn: Promise<void> | undefined,
+  ): Promise<Batch> {
+    const batch = this.newBatch(false, options);
+    for (let i = 0; i < items.length; i++) batch.items.push(items[i]!);
+    await this.run(batch, options, firstIndex, turn);
+    return batch;
+  }
+
+  private newBatch(together: boolean, options: RecordOptions): Batch {
+    return new Batch(together, options.source ?? DEFAULT_SOURCE, this.admitAdded);
+  }
+
+  /** The road of one batch, from validation to publication. */
+  private async run(
+    batch: Batch,
+    options: RecordOptions,
+    firstIndex: number,
+    turn: Promise<void> | undefined,
+  ): Promise<void> {
+    const received = this.receiver.receive(batch, options, firstIndex);
+    if (received !== undefined) await received;
+    if (turn !== undefined) await turn;
+    const chain = this.chains.receive;
+    if (chain.empty) await this.hold(batch, options);
+    else await this.guarded(batch, chain, () => this.hold(batch, options), 'receive');
+    if (options.quarantine !== false) {
+      const kept = this.keeper.keep(batch);
+      if (kept !== undefined) await kept;
+    }
+  }
+
+  /** Gives the batch to the configured level: the durable layer or the store. */
+  private async hold(batch: Batch, options: RecordOptions): Promise<void> {
+    const { deduplicator } = this.options;
+    if (deduplicator !== undefined && options.checkpoint === undefined) await deduplicator.lookUp(batch);
+    // A checkpoint must be saved in the events' own transaction: such a load goes past the buffer.
+    if (this.buffer !== undefined && options.checkpoint === undefined) {
+      await this.buffer.publish(batch);
+      batch.answered = true;
+    } else await this.logAndPublish(batch, options);
+  }
+
+  private async logAndPublish(batch: Batch, options: RecordOptions): Promise<void> {
+    const { log, publish } = this.chains;
+    if (log.empty) await this.store(batch, options);
+    else await this.guarded(batch, log, () => this.store(batch, options), 'log');
+    if (!batch.answered) return;
+    if (publish.empty) this.publish(batch);
+    else {
+      try {
+        await publish.run(batch, async () => this.publish(batch));
+      } catch (error) {
+        this.options.onError(error, 'a middleware of stage publish');
+      }
+    }
+  }
+
+  private async store(batch: Batch, options: RecordOptions): Promise<void> {
+    let append: AppendOptions | undefined;
+    if (options.checkpoint !== undefined) {
+      const { name, epoch } = options.checkpoint;
+      append = { checkpoint: { name, epoch, value: options.checkpoint.valueOf(batch.lastLine) } };
+      // The checkpoint says that everything up to it is kept, the rejected included.
+      const kept = options.quarantine === false ? undefined : this.keeper.keep(batch);
+      if (kept !== undefined) await kept;
+    }
+    await this.log.append(batch, append);
+    batch.answered = true;
+    this.options.deduplicator?.mark(batch);
+  }
+
+  private publish(batch: Batch): void {
+    if (!this.publisher.subscribed) return;
+    const items = batch.items;
+    for (let i = 0; i < items.length; i++) {
+      const item = items[i]!;
+      if (item.outcome === 'recorded' || item.outcome === 'conflicting') this.publisher.publish(item.fact!);
+    }
+  }
+
+  /** Runs a chain before or around the store: what is not handed on is dropped; an error refuses the batch, or is reported once the store has it. */
+  private async guarded(
+    batch: Batch,
+    chain: MiddlewareChain,
+    inner: () => Promise<void>,
+    stage: string,
+  ): Promise<void> {
+    try {
+      await chain.run(batch, inner);
+    } catch (error) {
+      if (!batch.answered) throw error;
+      this.options.onError(error, `a middleware of stage ${stage}, after the store`);
+    }
+    batch.dropPending(`A middleware of stage ${stage} did not hand it on.`);
+  }
+
+  /** The buffer's way: the receive stage was gone through when the event was accepted. */
+  private async storeBuffered(batch: Batch): Promise<void> {
+    const received = this.receiver.receive(batch, NO_OPTIONS, 0);
+    if (received !== undefined) await received;
+    await this.logAndPublish(batch, NO_OPTIONS);
+    const kept = this.keeper.keep(batch);
+    if (kept !== undefined) await kept;
+  }
+
+  private ended(): void {
+    this.calls--;
+    if (this.calls === 0) this.idle?.();
+  }
+}
+
+function isStream(input: unknown): input is AsyncIterable<StreamItem> {
+  return typeof input === 'object' && input !== null && Symbol.asyncIterator in input;
+}
+
+function shuttingDown(): UnavailableError {
+  return new UnavailableError('SHUTTING_DOWN', 'The application is shutting down and takes no new events.', {
+    fix: 'Send them again to the next instance: what is stored already is answered as repeated.',
+  });
+}
+
+function aborted(): UnavailableError {
+  return new UnavailableError('ABORTED', 'The caller ended the call before it began.', { fix: 'Send it again.' });
+}
