@@ -38,6 +38,20 @@ export {
 } from './processing-id.js';
 export { OrdinalPosition, type Position } from './position.js';
 export { compareText, utf8Length } from './text.js';
+export { SLICES, sliceOf } from './slices.js';
+export { formatTime, parseEventTime, parseProcessingBound, TimeRange } from './time.js';
+export {
+  checkAggregateId,
+  checkContext,
+  checkMetadata,
+  checkName,
+  checkSequence,
+  checkStreamId,
+  checkTenant,
+  identityKey,
+  identityText,
+  type NameKind,
+} from './identity.js';
 export { limits } from './limits.js';
 export {
   ConcursusError,

@@ -5,6 +5,7 @@
 import type { AggregateKey, Fact } from '../model/event.js';
 import type { Position } from '../model/position.js';
 import type { ProcessingTime } from '../model/processing-id.js';
+import type { TimeRange } from '../model/time.js';
 import type { Capabilities } from './capabilities.js';
 
 /** What became of one fact. `recorded`: new under a free identity. `repeated`: same identity and content already stored. `conflicting`: same identity, new content, kept beside it. */
@@ -31,12 +32,7 @@ export interface AppendResult {
 }
 
 /** A range of event time. Bounds are inclusive unless they say otherwise; an absent one is open. */
-export interface EventTimeRange {
-  readonly from?: number;
-  readonly fromExclusive?: boolean;
-  readonly to?: number;
-  readonly toExclusive?: boolean;
-}
+export type EventTimeRange = TimeRange;
 
 export interface ReadOptions {
   readonly range?: EventTimeRange;
