@@ -52,6 +52,17 @@ export {
   identityText,
   type NameKind,
 } from './identity.js';
+export {
+  fromEventJson,
+  fromEventsJson,
+  toEventJson,
+  toEventsJson,
+  toHistoryJson,
+  type EventFromJson,
+  type HistoryJson,
+} from './event-json.js';
+export { bigintCodec, bytesCodec, dateCodec, epochMsCodec, listCodec, nullableCodec, type Codec } from './codecs.js';
+export { fromBase64, toBase64 } from './base64.js';
 export { limits } from './limits.js';
 export {
   ConcursusError,
