@@ -10,11 +10,12 @@ import { describe, expect, it } from 'vitest';
 import { packages, type PackageJson, readJson, root, tool, trackedFiles } from './repository.js';
 
 const files = trackedFiles();
-const isText = (path: string): boolean => /\.(ts|js|mjs|json|md|html|css|yml|yaml)$|^\.ci\/|(^|\/)\.\w+rc$/.test(path);
+const isText = (path: string): boolean =>
+  /\.(?:[mc]?[jt]s|json|md|html|css|ya?ml)$|^\.ci\/|(?:^|\/)\.\w+rc$/.test(path);
 const read = (path: string): string => readFileSync(join(root, path), 'utf8');
 const typescript = files.filter((path) => path.endsWith('.ts'));
 const sources = typescript.filter((path) => /^(packages\/[^/]+|sample-app)\/src\//.test(path));
-const specs = typescript.filter((path) => /\.spec\.ts$/.test(path) && path !== 'test/repository.spec.ts');
+const specs = typescript.filter((path) => path.endsWith('.spec.ts') && path !== 'test/repository.spec.ts');
 const laws = sources.filter((path) => path.endsWith('.contract.ts'));
 
 describe('an error code', () => {
