@@ -42,7 +42,7 @@ export function startDays() {
 /** Shows the summary's cells: the latest month there is, until the user chooses another. */
 export function drawDays(summary) {
   cells = summary.origins;
-  const found = [...new Set(cells.map((cell) => cell.day.slice(0, 7)))].sort();
+  const found = [...new Set(cells.map((cell) => cell.day.slice(0, 7)))].sort((a, b) => (a < b ? -1 : 1));
   if (found.join() !== months.join()) {
     months = found;
     byId('month').replaceChildren(...months.map((each) => html('option', { value: each }, monthName(each))));

@@ -29,6 +29,7 @@ let observed = false;
 /** Shows a sentence instead of a drawing. */
 export function drawNoHistory(text) {
   redraw = null;
+  delete byId('history').dataset.flight;
   byId('history').replaceChildren(html('p', { class: 'empty' }, text));
 }
 
@@ -59,6 +60,10 @@ export function drawHistory(flight, events, stateAt) {
   );
   const wasClosed = host.querySelector('details:not([open])') !== null;
   if (wasClosed) details.open = false;
+  // New reports of the same flight leave the slider where it was, unless it stood at now.
+  const before = byId('known');
+  if (host.dataset.flight === flight && before !== null && before.value !== before.max) known.value = before.value;
+  host.dataset.flight = flight;
   const hadFocus = document.activeElement?.id === 'known';
 
   host.replaceChildren(

@@ -58,7 +58,9 @@ export async function refreshSuggestions() {
   );
   drawLatest([...first.values()].slice(0, BUTTONS));
   const [latest] = first.keys();
-  if (chosen || latest === undefined || latest === wanted) return;
+  // Nobody's drawing is exchanged under their hands.
+  const isInUse = byId('history').contains(document.activeElement);
+  if (chosen || isInUse || latest === undefined || latest === wanted) return;
   void show(latest);
 }
 
