@@ -49,6 +49,9 @@ export type {
   Slot,
 } from './ports/layer.js';
 
+// In-memory providers: the reference.
+export { inMemory, inMemoryCache, inMemoryTransport, type InMemoryOptions } from './memory/in-memory.provider.js';
+
 // Pipeline: the road from a caller to the store.
 export { EventBus, type EventBusOptions } from './pipeline/event-bus.js';
 export {

@@ -1,0 +1,190 @@
+/**
+ * One aggregate's history in key order: blocks of sorted facts. An event at the end costs one comparison; a late one
+ * moves at most one block, so it costs the same in a history of a thousand events and of a million.
+ */
+import type { Fact } from '../model/event.js';
+import { sameContent } from '../model/event.js';
+import { compareIdentity, compareKey } from '../model/event-order.js';
+import type { AppendOutcome, EventTimeRange } from '../ports/event-store.js';
+
+/** Facts of one block at most: moving half of 512 pointers costs about as much as finding the block. */
+const BLOCK_SIZE_MAX = 512;
+
+/** Lets a fact through, or not. */
+export type FactFilter = (fact: Fact) => boolean;
+
+export class FactHistory {
+  /** Never empty; none but the only one is an empty block. */
+  private readonly blocks: Fact[][] = [[]];
+  private repeats: Map<Fact, number> | undefined;
+
+  /** Keeps a fact, unless the same content is known under its identity: then it is counted there. */
+  add(fact: Fact): AppendOutcome {
+    const { blocks } = this;
+    const tail = blocks[blocks.length - 1]!;
+    const size = tail.length;
+    if (size === 0 || compareIdentity(tail[size - 1]!, fact) < 0) {
+      if (size < BLOCK_SIZE_MAX) tail.push(fact);
+      else blocks.push([fact]);
+      return 'recorded';
+    }
+    let b = this.blockOf(fact);
+    let block = blocks[b]!;
+    let i = lowerBound(block, fact);
+    let outcome: AppendOutcome = 'recorded';
+    // The end of a block and the start of the next are one place; look for the identity in the next one.
+    if (i === block.length && b + 1 < blocks.length && compareIdentity(blocks[b + 1]![0]!, fact) === 0) {
+      b += 1;
+      block = blocks[b]!;
+      i = 0;
+    }
+    if (i < block.length && compareIdentity(block[i]!, fact) === 0) {
+      const same = this.sameAs(fact, b, i);
+      if (same !== undefined) {
+        this.repeats ??= new Map();
+        this.repeats.set(same, (this.repeats.get(same) ?? 0) + 1);
+        return 'repeated';
+      }
+      outcome = 'conflicting';
+      // Contents of one identity stand in the order of their digests.
+      while (compareKey(block[i]!, fact) < 0) {
+        i += 1;
+        if (i < block.length) continue;
+        if (b + 1 === blocks.length || compareIdentity(blocks[b + 1]![0]!, fact) !== 0) break;
+        b += 1;
+        block = blocks[b]!;
+        i = 0;
+      }
+    }
+    block.splice(i, 0, fact);
+    if (block.length > BLOCK_SIZE_MAX) blocks.splice(b + 1, 0, block.splice(block.length >>> 1));
+    return outcome;
+  }
+
+  /** How often a fact of this history came again. */
+  repeatsOf(fact: Fact): number {
+    return this.repeats?.get(fact) ?? 0;
+  }
+
+  /** The facts of a range, in key order or its reverse: those behind `after`, at most `limit`. */
+  slice(
+    range: EventTimeRange | undefined,
+    options: { descending: boolean; filter: FactFilter | undefined; after: Fact | undefined; limit: number },
+  ): Fact[] {
+    const { descending, filter, after, limit } = options;
+    const { blocks } = this;
+    if (range === undefined && filter === undefined && after === undefined && !descending && limit === Infinity) {
+      return blocks.length === 1 ? blocks[0]!.slice() : blocks.flat();
+    }
+    let [startBlock, start] = this.startOf(range);
+    let [endBlock, end] = this.endOf(range);
+    if (after !== undefined && descending) [endBlock, end] = this.place((fact) => compareKey(fact, after) < 0);
+    if (after !== undefined && !descending) [startBlock, start] = this.place((fact) => compareKey(fact, after) <= 0);
+    const out: Fact[] = [];
+    if (descending) {
+      for (let b = endBlock; b >= startBlock; b--) {
+        const block = blocks[b] ?? [];
+        const first = b === startBlock ? start : 0;
+        for (let i = (b === endBlock ? end : block.length) - 1; i >= first; i--) {
+          const fact = block[i]!;
+          if (filter !== undefined && !filter(fact)) continue;
+          out.push(fact);
+          if (out.length === limit) return out;
+        }
+      }
+      return out;
+    }
+    for (let b = startBlock; b <= endBlock && b < blocks.length; b++) {
+      const block = blocks[b]!;
+      const last = b === endBlock ? end : block.length;
+      for (let i = b === startBlock ? start : 0; i < last; i++) {
+        const fact = block[i]!;
+        if (filter !== undefined && !filter(fact)) continue;
+        out.push(fact);
+        if (out.length === limit) return out;
+      }
+    }
+    return out;
+  }
+
+  private startOf(range: EventTimeRange | undefined): [number, number] {
+    const from = range?.from;
+    if (from === undefined) return [0, 0];
+    return range?.fromExclusive === true
+      ? this.place((fact) => fact.eventTime <= from)
+      : this.place((fact) => fact.eventTime < from);
+  }
+
+  private endOf(range: EventTimeRange | undefined): [number, number] {
+    const to = range?.to;
+    if (to === undefined) return [this.blocks.length, 0];
+    return range?.toExclusive === true
+      ? this.place((fact) => fact.eventTime < to)
+      : this.place((fact) => fact.eventTime <= to);
+  }
+
+  /** The first place whose fact is not `before`: block and index; (number of blocks, 0) when all are. */
+  private place(before: FactFilter): [number, number] {
+    const { blocks } = this;
+    let low = 0;
+    let high = blocks.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      const block = blocks[middle]!;
+      if (block.length === 0 || before(block[block.length - 1]!)) low = middle + 1;
+      else high = middle;
+    }
+    if (low === blocks.length) return [low, 0];
+    const block = blocks[low]!;
+    let first = 0;
+    let last = block.length - 1;
+    while (first < last) {
+      const middle = (first + last) >>> 1;
+      if (before(block[middle]!)) first = middle + 1;
+      else last = middle;
+    }
+    return [low, first];
+  }
+
+  /** The last block that starts before the fact, or the first. Late events are mostly a little late: the last two are tried at once. */
+  private blockOf(fact: Fact): number {
+    const { blocks } = this;
+    let high = blocks.length - 1;
+    for (let tries = 0; tries < 2; tries++) {
+      if (high === 0 || compareIdentity(blocks[high]![0]!, fact) < 0) return high;
+      high -= 1;
+    }
+    let low = 0;
+    while (low < high) {
+      const middle = (low + high + 1) >>> 1;
+      if (compareIdentity(blocks[middle]![0]!, fact) < 0) low = middle;
+      else high = middle - 1;
+    }
+    return low;
+  }
+
+  /** Looks through the contents of one identity, which may go on in the next block. */
+  private sameAs(fact: Fact, b: number, i: number): Fact | undefined {
+    for (; b < this.blocks.length; b++, i = 0) {
+      const block = this.blocks[b]!;
+      for (; i < block.length; i++) {
+        const other = block[i]!;
+        if (compareIdentity(other, fact) !== 0) return undefined;
+        if (sameContent(other, fact)) return other;
+      }
+    }
+    return undefined;
+  }
+}
+
+/** The first index whose fact is not before the identity. */
+function lowerBound(block: readonly Fact[], fact: Fact): number {
+  let low = 0;
+  let high = block.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (compareIdentity(block[middle]!, fact) < 0) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}

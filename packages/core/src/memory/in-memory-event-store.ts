@@ -1,0 +1,132 @@
+/** The event store in memory: the definition of the port. Simple, right, and as fast as a sorted map. */
+import { InvalidEventError } from '../model/errors.js';
+import { Fact, type AggregateKey } from '../model/event.js';
+import { limits } from '../model/limits.js';
+import { OrdinalPosition } from '../model/position.js';
+import { compareProcessingIds, parseProcessingId } from '../model/processing-id.js';
+import type { Capabilities } from '../ports/capabilities.js';
+import {
+  EventStore,
+  type Append,
+  type AppendOptions,
+  type AppendResult,
+  type ReadOptions,
+} from '../ports/event-store.js';
+import type { FactFilter, FactHistory } from './fact-history.js';
+import type { FactLog } from './fact-log.js';
+import type { InMemoryCheckpointStore } from './in-memory-checkpoint-store.js';
+import { inMemoryCapabilities } from './capabilities.js';
+import type { MemorySession } from './session.js';
+
+const PAGE_SIZE = 1_000;
+const PAGE_SIZE_MAX = 10_000;
+const AGGREGATES_MAX = 10_000;
+
+export class InMemoryEventStore extends EventStore {
+  readonly capabilities: Capabilities = inMemoryCapabilities;
+
+  constructor(
+    private readonly session: MemorySession,
+    private readonly log: FactLog,
+    private readonly checkpoints: InMemoryCheckpointStore,
+  ) {
+    super();
+  }
+
+  async append(appends: readonly Append[], options?: AppendOptions): Promise<readonly AppendResult[]> {
+    this.session.checkOpen();
+    // Whatever can be refused is refused before the first fact is kept.
+    for (let i = 0; i < appends.length; i++) checkSize(appends[i]!.facts.length);
+    const checkpoint = options?.checkpoint;
+    if (checkpoint !== undefined) this.session.checkEpoch(checkpoint.name, checkpoint.epoch);
+    const { log } = this;
+    const before = log.facts.length;
+    const results: AppendResult[] = [];
+    for (let i = 0; i < appends.length; i++) results.push(log.append(appends[i]!));
+    if (checkpoint !== undefined) this.checkpoints.put(checkpoint.name, checkpoint.value);
+    if (log.facts.length > before) log.bell.ring();
+    return results;
+  }
+
+  async *read(aggregate: AggregateKey, options: ReadOptions = {}): AsyncGenerator<readonly Fact[]> {
+    this.session.checkOpen();
+    const pageSize = options.pageSize ?? PAGE_SIZE;
+    if (!Number.isInteger(pageSize) || pageSize < 1 || pageSize > PAGE_SIZE_MAX) {
+      throw new InvalidEventError('INVALID_ARGUMENT', `pageSize is ${pageSize}.`, {
+        fix: `Give a whole number from 1 to ${PAGE_SIZE_MAX}.`,
+      });
+    }
+    const filter = this.filterOf(options);
+    const descending = options.descending === true;
+    let after: Fact | undefined;
+    for (;;) {
+      if (options.signal?.aborted === true) return;
+      this.session.checkOpen();
+      const history = this.log.find(aggregate.tenant, aggregate.type, aggregate.id);
+      const page = history?.slice(options.range, { descending, filter, after, limit: pageSize }) ?? [];
+      if (page.length === 0) return;
+      after = page[page.length - 1]!;
+      yield options.withRepeats === true ? counted(history!, page) : page;
+      if (page.length < pageSize) return;
+    }
+  }
+
+  async readMany(
+    aggregates: readonly AggregateKey[],
+    options: Omit<ReadOptions, 'pageSize' | 'signal'> = {},
+  ): Promise<readonly (readonly Fact[])[]> {
+    this.session.checkOpen();
+    if (aggregates.length > AGGREGATES_MAX) {
+      throw new InvalidEventError('LIMIT_EXCEEDED', `${aggregates.length} aggregates were asked for at once.`, {
+        fix: `Ask for at most ${AGGREGATES_MAX} at a time.`,
+      });
+    }
+    const filter = this.filterOf(options);
+    const descending = options.descending === true;
+    return aggregates.map(({ tenant, type, id }) => {
+      const history = this.log.find(tenant, type, id);
+      const facts = history?.slice(options.range, { descending, filter, after: undefined, limit: Infinity }) ?? [];
+      return options.withRepeats === true && history !== undefined ? counted(history, facts) : facts;
+    });
+  }
+
+  async keepFloor(ms: number): Promise<void> {
+    this.session.checkOpen();
+    this.log.keepFloor(ms);
+  }
+
+  /** What `names`, `knownAt` and `upTo` let through; undefined when that is everything. */
+  private filterOf(options: Pick<ReadOptions, 'names' | 'knownAt' | 'upTo'>): FactFilter | undefined {
+    const { knownAt } = options;
+    const names = options.names === undefined ? undefined : new Set(options.names);
+    const ordinal = options.upTo === undefined ? Infinity : OrdinalPosition.of(options.upTo).ordinal;
+    if (ordinal === 0) return () => false;
+    // Ids ascend in recorded order, so the last fact before the position tells all that stand before it.
+    const last = ordinal < this.log.facts.length ? this.log.facts[ordinal - 1] : undefined;
+    if (names === undefined && knownAt === undefined && last === undefined) return undefined;
+    return (fact) => {
+      if (names !== undefined && !names.has(fact.name)) return false;
+      if (knownAt !== undefined && fact.processedAt >= knownAt.ms) {
+        if (fact.processedAt > knownAt.ms || parseProcessingId(fact.processingId).tick > knownAt.tick) return false;
+      }
+      if (last === undefined || fact.processedAt < last.processedAt) return true;
+      return fact.processedAt === last.processedAt && compareProcessingIds(fact.processingId, last.processingId) <= 0;
+    };
+  }
+}
+
+function checkSize(facts: number): void {
+  if (facts >= 1 && facts <= limits.appendEvents) return;
+  throw new InvalidEventError('LIMIT_EXCEEDED', `An append of ${facts} events was given.`, {
+    fix: `Give 1 to ${limits.appendEvents} events an append.`,
+  });
+}
+
+/** Copies with their repeats filled in, because other readers share the facts. */
+function counted(history: FactHistory, facts: readonly Fact[]): Fact[] {
+  return facts.map((fact) => {
+    const copy = new Fact(fact, fact.processingId, fact.processedAt);
+    copy.repeats = history.repeatsOf(fact);
+    return copy;
+  });
+}
