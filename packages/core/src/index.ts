@@ -3,6 +3,63 @@
 // The model: what an event is, how it is ordered, what it may hold.
 export * from './model/index.js';
 
+// Mapping: how classes declare, emit and handle events.
+export {
+  Aggregate,
+  aggregateMetaOf,
+  Coded,
+  Event,
+  EventHandler,
+  eventMetaOf,
+  fieldsOf,
+  handlersOf,
+  Indexed,
+  Initial,
+  Ordered,
+  Terminal,
+  Thread,
+  WireName,
+  type AggregateMeta,
+  type AggregateOptions,
+  type EventHandlerOptions,
+  type EventMeta,
+  type EventOptions,
+  type FieldMeta,
+  type HandlerMeta,
+} from './mapping/decorators.js';
+export type {
+  AggregateClass,
+  AggregateLike,
+  EventClass,
+  EventOf,
+  EventRecord,
+  EventsOf,
+  FoldAggregate,
+  PayloadOf,
+  StateOf,
+  ValueCodec,
+} from './mapping/event-class.js';
+export { contextOf, type EventContext } from './mapping/event-context.js';
+export { AggregateModel, type FoldInfo, type FoldState } from './mapping/aggregate-model.js';
+export { EventModel } from './mapping/event-model.js';
+export { EventRegistry, type EventRegistryOptions } from './mapping/event-registry.js';
+export { defineAggregate, type FoldCases, type HandlerCases } from './mapping/fold-aggregate.js';
+export { handlerFor, when, type WhenCases } from './mapping/handler-map.js';
+export {
+  at,
+  emitEach,
+  emitterFor,
+  make,
+  type Emit,
+  type EmitDetails,
+  type EmitterOptions,
+  type EventsConsumer,
+  type TimedEvent,
+  type TypedEmitter,
+} from './mapping/typed-emitter.js';
+export { Upcast, upcastsOf, type UpcastFunction, type UpcastMeta, type UpcastOptions } from './mapping/upcaster.js';
+export type { ClassValidator, InvalidParameters, ValidationResult, ValidParameters } from './mapping/validation.js';
+
 // The ports: what a provider implements.
 export { type Capabilities, type Capability, lacks } from './ports/capabilities.js';
 export { Clock, SystemClock } from './ports/clock.js';
