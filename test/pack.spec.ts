@@ -113,7 +113,7 @@ describe('an app outside the repository, with the packed packages installed', ()
     const compiled = await tool('typescript/bin/tsc', ['-p', join(scratch, 'tsconfig.json')], scratch);
     expect(compiled.output).toBe('');
     expect(compiled.code).toBe(0);
-  });
+  }, 120_000);
 
   it('gets the same names by import and by require', async () => {
     const imported = await run(process.execPath, [join(scratch, 'out', 'names.js')], scratch);
@@ -127,11 +127,11 @@ describe('an app outside the repository, with the packed packages installed', ()
     const names = JSON.parse(imported.output) as Record<string, string[]>;
     expect(JSON.parse(required.output)).toEqual(names);
     for (const entry of entries) expect(names[entry]?.length, entry).toBeGreaterThan(0);
-  });
+  }, 120_000);
 
   it('boots a module, records messy events and reads a view that came right', async () => {
     const told = await run(process.execPath, [join(scratch, 'out', 'app.js')], scratch);
     expect(told.code, told.output).toBe(0);
     expect(told.output.trim().split('\n').at(-1)).toBe('ok');
-  });
+  }, 120_000);
 });

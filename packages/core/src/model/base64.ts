@@ -6,6 +6,7 @@ const PADDING = 0x3d;
 const VALUES = new Int8Array(128).fill(-1);
 for (let i = 0; i < 64; i++) VALUES[ALPHABET.charCodeAt(i)] = i;
 
+/** Standard alphabet, padded. */
 export function toBase64(bytes: Uint8Array): string {
   let text = '';
   let i = 0;

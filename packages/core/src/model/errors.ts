@@ -67,6 +67,7 @@ export type UnsupportedCode = 'CAPABILITY_MISSING';
 /** Codes of a user's handler, fold or projection that threw. */
 export type HandlerCode = 'HANDLER_FAILED' | 'PROJECTION_FAILED';
 
+/** Every code there is. */
 export type ErrorCode =
   ConfigurationCode | InvalidEventCode | ConflictCode | UnavailableCode | UnsupportedCode | HandlerCode;
 

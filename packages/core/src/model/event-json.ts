@@ -225,6 +225,7 @@ export interface HistoryJson {
   readonly repeats: number;
 }
 
+/** A fact as histories are shown to people and over HTTP. */
 export function toHistoryJson(fact: Fact): HistoryJson {
   return {
     name: fact.name,

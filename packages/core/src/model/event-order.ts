@@ -33,7 +33,9 @@ export function compareKey(a: Fact, b: Fact): number {
 
 /** Causal ranks: initial events fold first, `@Ordered(n)` ones by n, plain ones next, terminal ones last. */
 export const RANK_INITIAL = -2_147_483_648;
+/** The rank of an event that declares none; `@Ordered` numbers are below it. */
 export const RANK_PLAIN = 1_073_741_824;
+/** The rank of a terminal event: last. */
 export const RANK_TERMINAL = 2_147_483_647;
 
 /** Gives a fact its rank, from the event classes of one aggregate. */

@@ -6,11 +6,14 @@ import { digestOf } from './digest.js';
 
 /** A value in wire form: what JSON can hold. Dates, bigints and bytes travel through declared codecs. */
 export type WireValue = string | number | boolean | null | readonly WireValue[] | { readonly [key: string]: WireValue };
+/** The parameters of an event in wire form. */
 export type Parameters = { readonly [name: string]: WireValue };
+/** What goes beside an event and is no part of its content: correlation, causation, trace. */
 export type Metadata = { readonly [name: string]: string };
 
 /** Bits of `Fact.characteristics`, as the original's: 1 initial, 2 terminal. */
 export const INITIAL = 1;
+/** The bit of an event that ends a history. */
 export const TERMINAL = 2;
 
 /** The thing events are about, within one context. */
@@ -94,6 +97,7 @@ export class Fact {
   }
 }
 
+/** Whose event it is. */
 export function aggregateKeyOf(fact: Fact): AggregateKey {
   return { tenant: fact.tenant, type: fact.aggregateType, id: fact.aggregateId };
 }

@@ -12,6 +12,7 @@ import { limits } from './limits.js';
 import { utf8Length } from './text.js';
 import { formatTime } from './time.js';
 
+/** What a name names, as messages call it. */
 export type NameKind = 'aggregate type' | 'event name' | 'version' | 'tenant' | 'context';
 
 /** The beginning of a text that is refused, fit to be shown. */

@@ -11,6 +11,8 @@ import { InvalidEventError } from './errors.js';
 const GREGORIAN_OFFSET_MS = 12_219_292_800_000;
 const TICKS_PER_MS = 10_000;
 const TWO_24 = 16_777_216;
+/** The last whole millisecond of 60 bits of 100 ns. */
+const MS_MAX = 115_292_150_460_683;
 
 /** A processing time finer than a millisecond: `tick` counts 100 ns, 0 to 9,999. */
 export interface ProcessingTime {
@@ -18,6 +20,7 @@ export interface ProcessingTime {
   readonly tick: number;
 }
 
+/** Orders by millisecond, then tick. */
 export function compareProcessingTime(a: ProcessingTime, b: ProcessingTime): number {
   return a.ms - b.ms || a.tick - b.tick;
 }
@@ -34,9 +37,17 @@ export function nextProcessingTime(last: ProcessingTime, nowMs: number): Process
 const HEX = Array.from({ length: 256 }, (_, i) => i.toString(16).padStart(2, '0'));
 const hex16 = (n: number): string => HEX[(n >>> 8) & 0xff]! + HEX[n & 0xff]!;
 
-/** The part before the clock sequence, common to all events of one append. */
+/**
+ * The part before the clock sequence, common to all events of one append.
+ * @throws InvalidEventError `INVALID_TIME` outside 1582-10-15 to 5236-03-31, which 60 bits cannot hold
+ */
 export function processingIdPrefix(time: ProcessingTime): string {
   const ms = time.ms + GREGORIAN_OFFSET_MS;
+  if (!(ms >= 0 && ms <= MS_MAX)) {
+    throw new InvalidEventError('INVALID_TIME', `A processing id cannot hold the time ${time.ms} ms.`, {
+      fix: 'Set the clock right: ids hold 1582-10-15 to 5236-03-31.',
+    });
+  }
   // value = ms * 10,000 + tick, split at bit 24 so that every step stays below 2^53
   const low = (ms % TWO_24) * TICKS_PER_MS + time.tick;
   const high = Math.floor(ms / TWO_24) * TICKS_PER_MS + Math.floor(low / TWO_24);
@@ -45,7 +56,7 @@ export function processingIdPrefix(time: ProcessingTime): string {
   return `${HEX[high & 0xff]!}${HEX[low24 >>> 16]!}${hex16(low24 & 0xffff)}-${hex16(rest & 0xffff)}-${hex16(0x1000 | ((rest >>> 16) & 0xfff))}-`;
 }
 
-/** @param index the event's place in its append, 0 to 16,383 · @param node 12 hex digits naming the process */
+/** The id of one event of an append. @param index the event's place in its append, 0 to 16,383 · @param node 12 hex digits naming the process */
 export function formatProcessingId(time: ProcessingTime, index: number, node: string): string {
   return `${processingIdPrefix(time)}${hex16(0x8000 | index)}-${node}`;
 }
@@ -61,6 +72,7 @@ export function randomNode(randomBytes: (n: number) => Uint8Array): string {
 
 const UUID_1 = /^([0-9a-f]{8})-([0-9a-f]{4})-1([0-9a-f]{3})-([0-9a-f]{4})-([0-9a-f]{12})$/i;
 
+/** True for the text of a type-1 UUID of any variant. */
 export function isProcessingId(text: string): boolean {
   return UUID_1.test(text);
 }

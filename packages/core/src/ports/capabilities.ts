@@ -21,6 +21,7 @@ export type Capability =
 /** Each capability is kept (`true`) or lacking, with the reason. */
 export type Capabilities = Readonly<Record<Capability, true | { readonly lacking: string }>>;
 
+/** Why a capability is lacking, or undefined when it is kept. */
 export function lacks(capabilities: Capabilities, capability: Capability): string | undefined {
   const state = capabilities[capability];
   return state === true ? undefined : state.lacking;

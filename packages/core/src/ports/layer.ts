@@ -10,8 +10,10 @@ import type { SnapshotStore } from './snapshot-store.js';
 import type { TransientCache } from './transient-cache.js';
 import type { ViewStore } from './view-store.js';
 
+/** The three layers, each a slot of `forRoot`. */
 export type Slot = 'persistent' | 'durable' | 'transient';
 
+/** What fills the persistent slot: all of them, so that handlers need not ask which there are. */
 export interface PersistentPorts {
   readonly eventStore: EventStore;
   readonly eventFeed: EventFeed;
@@ -21,6 +23,7 @@ export interface PersistentPorts {
   readonly quarantine: Quarantine;
 }
 
+/** The ports each layer brings. */
 export interface PortsBySlot {
   persistent: PersistentPorts;
   durable: { readonly eventTransport: EventTransport };

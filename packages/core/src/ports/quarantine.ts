@@ -40,6 +40,7 @@ export interface QuarantineQuota {
   readonly digests: number;
 }
 
+/** Of one source: 10,000 items, 64 MiB of bytes together; beyond them the digests of 100,000 items. */
 export const defaultQuarantineQuota: QuarantineQuota = { items: 10_000, bytes: 64 * 1_048_576, digests: 100_000 };
 
 export abstract class Quarantine {
