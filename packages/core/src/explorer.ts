@@ -6,7 +6,7 @@
 import { Scope } from '@nestjs/common';
 import type { ModulesContainer } from '@nestjs/core';
 import { DEFAULT_CONTEXT } from './concursus.options.js';
-import { aggregateMetaOf, eventMetaOf, handlersOf, type HandlerDeclaration } from './mapping/decorators.js';
+import { aggregateMetaOf, eventMetaOf, handlersOf, type HandlerMeta } from './mapping/decorators.js';
 import { ConfigurationError } from './model/errors.js';
 import { middlewareMetaOf, type MiddlewareMeta } from './pipeline/middleware.js';
 import { projectionMetaOf, type ProjectionMeta } from './projection/projection.js';
@@ -37,7 +37,7 @@ export interface Explored {
   /** By context. */
   readonly aggregates: ReadonlyMap<string, ReadonlySet<object>>;
   readonly projections: readonly Found<ProjectionMeta>[];
-  readonly handlers: readonly Found<readonly HandlerDeclaration[]>[];
+  readonly handlers: readonly Found<readonly HandlerMeta[]>[];
   readonly middleware: readonly Found<MiddlewareMeta>[];
 }
 
@@ -71,7 +71,7 @@ export function explore(container: ModulesContainer): Explored {
   const contexts: string[] = [];
   const features: Feature[] = [];
   const found = { aggregates: new Map<object, string>(), projections: new Map<AnyClass, Found<ProjectionMeta>>() };
-  const handlers = new Map<AnyClass, Found<readonly HandlerDeclaration[]>>();
+  const handlers = new Map<AnyClass, Found<readonly HandlerMeta[]>>();
   const middleware = new Map<AnyClass, Found<MiddlewareMeta>>();
 
   for (const module of container.values()) {

@@ -142,3 +142,35 @@ export {
   type RetryOptions,
   type RetryResult,
 } from './pipeline/quarantine-service.js';
+
+// Projections: views that put themselves right.
+export {
+  Projection,
+  type ProjectionModel,
+  type ProjectionOptions,
+  type Rows,
+  type RowsContext,
+} from './projection/projection.js';
+export { Count, Earliest, Latest, Max, Min, SetOf, Sum, type FieldModel, type Merge } from './projection/merge.js';
+export { View, type ViewChange, type ViewFind, type ViewPage, type ViewRow } from './projection/view.js';
+export { Projections, type ViewAudit, type ViewDifference } from './projection/projections.js';
+export { projectionModel } from './projection/projection-model.js';
+export { ProjectionRunner, type RunnerOptions, type RunnerParts } from './projection/projection-runner.js';
+export type { ParkedAggregate } from './projection/track.js';
+
+// Queries: what is, what was, what was known.
+export { Histories, type AggregateRef, type HistoryOptions, type TimeInput } from './query/event-source.js';
+export { States, type AggregateState, type StateOptions } from './query/state-repository.js';
+export { Catalogue, type CataloguePage } from './query/catalogue.js';
+
+// The module.
+export { ConcursusModule } from './concursus.module.js';
+export { Concursus } from './concursus.runtime.js';
+export {
+  DEFAULT_CONTEXT,
+  type ConcursusAsyncOptions,
+  type ConcursusOptions,
+  type ConcursusOptionsFactory,
+  type ConcursusRootOptions,
+} from './concursus.options.js';
+export { getPortToken, InjectPort, InjectView } from './tokens.js';

@@ -80,12 +80,16 @@ export class EventModel {
    * Judges parameters in wire form; those of an older version are upcast first, and nothing received is changed.
    * A promise only when the schema or a constraint is asynchronous. Never throws on bad input: it says why.
    */
-  validate(parameters: Parameters, version: string = this.version): ValidationResult | Promise<ValidationResult> {
+  validate(
+    parameters: Readonly<Record<string, unknown>>,
+    version: string = this.version,
+  ): ValidationResult | Promise<ValidationResult> {
     if (typeof parameters !== 'object' || parameters === null || Array.isArray(parameters)) {
       return invalid('PARAMETER_TYPE', 'The parameters are no object.', '', 'Send them as an object of named values.');
     }
     try {
-      return this.judge(this.current(parameters, version));
+      // Whether the values are wire values is `canonicalJson`'s to say, before or after.
+      return this.judge(this.current(parameters as Parameters, version));
     } catch (error) {
       return this.refusal(error);
     }

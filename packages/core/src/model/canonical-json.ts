@@ -31,6 +31,11 @@ function text(value: string, path: string): string {
   return JSON.stringify(value);
 }
 
+/** True for `Object.prototype` of another realm: test runners and pages in frames hand over plain objects made there. */
+function isForeignObjectPrototype(prototype: unknown): boolean {
+  return Object.getPrototypeOf(prototype) === null && Object.hasOwn(prototype as object, 'isPrototypeOf');
+}
+
 function write(value: unknown, path: string, depth: number): string {
   switch (typeof value) {
     case 'string':
@@ -81,7 +86,7 @@ function write(value: unknown, path: string, depth: number): string {
     return `${out}]`;
   }
   const prototype: unknown = Object.getPrototypeOf(value);
-  if (prototype !== null && prototype !== Object.prototype) {
+  if (prototype !== null && prototype !== Object.prototype && !isForeignObjectPrototype(prototype)) {
     const name = (value as { constructor?: { name?: string } }).constructor?.name ?? 'an object with a prototype';
     refuse('PARAMETER_TYPE', path, `is a ${name}, not a plain object`, 'Declare a codec for it, or send plain data.');
   }

@@ -19,8 +19,6 @@ export interface DeduplicatorOptions {
   readonly store: EventStore;
   readonly clock: Clock;
   readonly context: string;
-  /** Tells this store's contents from those of an emptied one; see `incarnationOf`. */
-  readonly incarnation: string;
   /** Reads a position back from its stored form: `EventFeed.parsePosition`. */
   readonly parsePosition: (text: string) => Position;
   /** Default one hour: repeats come soon or hardly ever. */
@@ -53,6 +51,7 @@ export class Deduplicator {
   /** Cache hits since the start. */
   hits = 0;
   private failing = false;
+  private incarnation: string | undefined = undefined;
   private toCount: Fact[] = [];
   private counting: Promise<void> | undefined = undefined;
   private readonly ttlMs: number;
@@ -63,8 +62,14 @@ export class Deduplicator {
     this.repeatsMax = options.repeatsMax ?? 10_000;
   }
 
+  /** Learns which filling of the store this is; until then nothing is looked up or marked. */
+  async open(checkpoints: CheckpointStore): Promise<void> {
+    this.incarnation = await incarnationOf(checkpoints, this.options.clock);
+  }
+
   /** Decides pending items that are known to be recorded as `repeated`. A failing cache is reported once and changes nothing. */
   async lookUp(batch: Batch): Promise<void> {
+    if (this.incarnation === undefined) return;
     const items: BatchItem[] = [];
     const keys: string[] = [];
     for (const item of batch.pending()) {
@@ -93,7 +98,7 @@ export class Deduplicator {
   /** Marks what the store has. Called after the append, never before; nobody waits for it. */
   mark(batch: Batch): void {
     const position = batch.position;
-    if (position === undefined) return;
+    if (position === undefined || this.incarnation === undefined) return;
     const value = Buffer.from(position.toString(), 'utf8');
     const entries: { key: string; value: Uint8Array }[] = [];
     for (let i = 0; i < batch.items.length; i++) {
@@ -127,9 +132,9 @@ export class Deduplicator {
   }
 
   private keyOf(fact: Fact): string {
-    const { context, incarnation } = this.options;
+    const { context } = this.options;
     const aggregate = aggregateKeyText(fact.tenant, fact.aggregateType, fact.aggregateId);
-    return `${context}\u0000${incarnation}\u0000${aggregate}\u0000${fact.eventTime}\u0000${fact.streamId}\u0000${fact.sequence}\u0000${fact.name}\u0000${fact.digest}`;
+    return `${context}\u0000${this.incarnation}\u0000${aggregate}\u0000${fact.eventTime}\u0000${fact.streamId}\u0000${fact.sequence}\u0000${fact.name}\u0000${fact.digest}`;
   }
 
   private reportOnce(error: unknown): void {

@@ -4,6 +4,8 @@
  */
 import type { AggregateModel, EventModel } from '../mapping/event-registry.js';
 import type { EventClass } from '../mapping/event-class.js';
+import type { AggregateLike } from '../mapping/event-class.js';
+import { emitterFor, type EmitterOptions, type TypedEmitter } from '../mapping/typed-emitter.js';
 import { ConfigurationError, InvalidEventError, UnavailableError } from '../model/errors.js';
 import type { EventInput } from '../model/event-input.js';
 import { limits } from '../model/limits.js';
@@ -30,7 +32,7 @@ import { summaryFrom, Totals } from './record.js';
 import type { RecordOptions, RecordSummary, StreamItem } from './record.js';
 
 export interface EventBusOptions {
-  readonly registry: KnownAggregates & { aggregatesOf(event: EventClass): readonly AggregateModel[] };
+  readonly registry: KnownAggregates & { aggregate(target: object): AggregateModel; aggregatesOf(event: EventClass): readonly AggregateModel[] };
   readonly store: EventStore;
   readonly quarantine: Quarantine;
   readonly clock: Clock;
@@ -136,6 +138,15 @@ export class EventBus {
     if (this.draining) return Promise.reject(shuttingDown());
     if (isStream(input)) return this.recordStream(input, options);
     return this.recordItems(Array.isArray(input) ? (input as readonly EventInput[]) : [input as EventInput], options);
+  }
+
+  /**
+   * A typed emitter of one aggregate's events: `events.for(Parcel, id).record(at(when, new ReceivedAtDepot('Lewisham')))`.
+   * @throws InvalidEventError `UNKNOWN_AGGREGATE` for an aggregate this context does not have; it registers none
+   */
+  for<A extends AggregateLike>(aggregate: A, id: string, options: EmitterOptions & RecordOptions = {}): TypedEmitter<A, Promise<RecordSummary>> {
+    const model = this.options.registry.aggregate(aggregate) as AggregateModel<A>;
+    return emitterFor(model, id, (events) => this.record(events, options), options);
   }
 
   /**

@@ -8,7 +8,7 @@ import { canonicalJson } from '../model/canonical-json.js';
 import { ConcursusError, InvalidEventError } from '../model/errors.js';
 import type { EventInput } from '../model/event-input.js';
 import { fromEventJson } from '../model/event-json.js';
-import { Fact } from '../model/event.js';
+import { Fact, type Parameters } from '../model/event.js';
 import { checkAggregateId, checkMetadata, checkSequence, checkStreamId, checkTenant } from '../model/identity.js';
 import { limits } from '../model/limits.js';
 import { utf8Length } from '../model/text.js';
@@ -25,8 +25,13 @@ export interface KnownAggregates {
 /** A reason is shown and stored: it may quote input, so it is cut and made well-formed. */
 const REASON_LENGTH_MAX = 500;
 
+/** Also for objects whose getters throw: those are events, and rejected as such. */
 export function isRawInput(input: unknown): input is RawInput {
-  return typeof input === 'object' && input !== null && (input as Partial<RawInput>).bytes instanceof Uint8Array;
+  try {
+    return typeof input === 'object' && input !== null && (input as Partial<RawInput>).bytes instanceof Uint8Array;
+  } catch {
+    return false;
+  }
 }
 
 /** The default `Decode`: one event in wire JSON. @throws InvalidEventError */
@@ -183,7 +188,7 @@ export class Receiver {
       content,
       metadata,
     });
-    const result = event.validate(parameters as Record<string, unknown>, version);
+    const result = event.validate(parameters as Parameters, version);
     if (result instanceof Promise) {
       return result.then(
         (settled) => judge(item, settled),

@@ -91,16 +91,16 @@ export class StoredView<V extends object> extends View<V> {
     this.ref = { name: model.name, version: model.version, slice: -1 };
   }
 
-  async get(key: string): Promise<ViewRow<V> | undefined> {
+  override async get(key: string): Promise<ViewRow<V> | undefined> {
     return (await this.getMany([key]))[0];
   }
 
-  async getMany(keys: readonly string[]): Promise<readonly (ViewRow<V> | undefined)[]> {
+  override async getMany(keys: readonly string[]): Promise<readonly (ViewRow<V> | undefined)[]> {
     const rows = await this.parts.views.readRows(this.ref, keys);
     return rows.map((row) => (row === undefined || row.contributors === 0 ? undefined : this.rowOf(row)));
   }
 
-  async find(options: ViewFind = {}): Promise<ViewPage<V>> {
+  override async find(options: ViewFind = {}): Promise<ViewPage<V>> {
     const limit = options.limit ?? 1_000;
     if (!Number.isInteger(limit) || limit < 1 || limit > 10_000) {
       throw new InvalidEventError('INVALID_ARGUMENT', `A page of ${limit} rows was asked for.`, {
@@ -118,7 +118,7 @@ export class StoredView<V extends object> extends View<V> {
     return { rows: rows.map((row) => this.rowOf(row)), next: rows.length === limit ? rows.at(-1)!.key : undefined };
   }
 
-  async *changes(
+  override async *changes(
     options: { readonly from?: number | 'now'; readonly signal?: AbortSignal } = {},
   ): AsyncIterable<ViewChange<V>> {
     const signal = options.signal ?? new AbortController().signal;
@@ -128,17 +128,17 @@ export class StoredView<V extends object> extends View<V> {
       for (const change of page) {
         if (signal.aborted) return;
         after = change.sequence;
-        yield { ...change, retract: this.valueOf(change.retract), assert: this.valueOf(change.assert) };
+        yield { ...change, retract: this.shown(change.retract), assert: this.shown(change.assert) };
       }
       if (page.length === 0) await this.parts.views.waitForChange(this.ref, after, signal);
     }
   }
 
-  lastChange(): Promise<number> {
+  override lastChange(): Promise<number> {
     return this.parts.views.lastChange(this.ref);
   }
 
-  async caughtUp(
+  override async caughtUp(
     recorded: { readonly position: Position | undefined },
     options: { readonly timeoutMs?: number } = {},
   ): Promise<void> {
@@ -165,11 +165,11 @@ export class StoredView<V extends object> extends View<V> {
   }
 
   private rowOf(row: StoredRow): ViewRow<V> {
-    return { key: row.key, value: this.valueOf(row.fields)!, revision: row.revision };
+    return { key: row.key, value: this.shown(row.fields)!, revision: row.revision };
   }
 
   /** Fields added to the view class since the row was written read as empty. */
-  private valueOf(fields: Fields | null): V | null {
+  private shown(fields: Fields | null): V | null {
     if (fields === null) return null;
     const value: Record<string, WireValue> = {};
     for (const field of this.model.fields) value[field.name] = fields[field.name] ?? emptyOf(field);

@@ -3,6 +3,7 @@
  * in whichever order they arrive; types without an initial event live from their first event on.
  */
 import type { EventRegistry } from '../mapping/event-registry.js';
+import { UnsupportedError } from '../model/errors.js';
 import { INITIAL, TERMINAL, type Fact } from '../model/event.js';
 import type { FieldModel } from '../projection/merge.js';
 import type { ProjectionModel } from '../projection/projection.js';
@@ -52,22 +53,31 @@ export interface CataloguePage {
 
 export class Catalogue {
   constructor(
-    private readonly view: View<CatalogueRow>,
+    private readonly view: View<CatalogueRow> | undefined,
     private readonly registry: EventRegistry,
   ) {}
 
-  /** Ids of living aggregates of a type, in order of their UTF-8 bytes, in pages of at most `limit` (1 to 10,000, default 1,000). */
+  /**
+   * Ids of living aggregates of a type, in order of their UTF-8 bytes, in pages of at most `limit` (1 to 10,000, default 1,000).
+   * @throws UnsupportedError `CAPABILITY_MISSING` with `catalogue: false`
+   */
   async list(
     aggregate: AggregateRef,
     options: { readonly tenant?: string; readonly after?: string; readonly limit?: number } = {},
   ): Promise<CataloguePage> {
+    const { view } = this;
+    if (view === undefined) {
+      throw new UnsupportedError('CAPABILITY_MISSING', 'This context keeps no catalogue.', {
+        fix: 'Remove `catalogue: false` from the options of ConcursusModule.',
+      });
+    }
     const { type } = this.registry.aggregate(aggregate);
     const limit = options.limit ?? 1_000;
     const prefix = rowKey(options.tenant ?? '', type, '');
     const ids: string[] = [];
     let after = options.after === undefined ? undefined : prefix + options.after;
     for (;;) {
-      const page = await this.view.find({ prefix, limit, ...(after === undefined ? {} : { after }) });
+      const page = await view.find({ prefix, limit, ...(after === undefined ? {} : { after }) });
       for (const row of page.rows) {
         if (row.value.initial === 0 || row.value.terminal > 0) continue;
         ids.push(row.key.slice(prefix.length));

@@ -1,0 +1,174 @@
+/**
+ * The life of one context: explored and checked at `onModuleInit`, connected there too, started when the whole application
+ * is, drained before the connections close. Services of other folders do the work; here is only the order.
+ */
+import type {
+  BeforeApplicationShutdown,
+  OnApplicationBootstrap,
+  OnApplicationShutdown,
+  OnModuleDestroy,
+  OnModuleInit,
+} from '@nestjs/common';
+import { Logger } from '@nestjs/common';
+import type { ConcursusOptions } from './concursus.options.js';
+import type { Explored } from './explorer.js';
+import type { EventRegistry } from './mapping/event-registry.js';
+import { ConfigurationError } from './model/errors.js';
+import type { BatchMiddleware } from './pipeline/middleware.js';
+import type { Deduplicator } from './pipeline/deduplicator.js';
+import type { EventBus } from './pipeline/event-bus.js';
+import type { Clock } from './ports/clock.js';
+import type { CheckpointStore } from './ports/checkpoint-store.js';
+import type { EventFeed } from './ports/event-feed.js';
+import type { Layer, LayerProvider } from './ports/layer.js';
+import { DurableHandlers } from './processing/durable-handlers.js';
+import type { ProjectionRunner } from './projection/projection-runner.js';
+import type { Projections } from './projection/projections.js';
+import { bootReport, checkNeeds, durableConsumers, methodOf, placeHandlers, refuseScoped } from './start-up-check.js';
+
+/** What was found out before any provider was made. A problem is kept until `onModuleInit`, so that it fails the start, not the container. */
+export interface Boot {
+  readonly context: string;
+  readonly options: ConcursusOptions;
+  readonly persistent: LayerProvider<'persistent'>;
+  readonly layers: {
+    readonly persistent: Layer<'persistent'>;
+    readonly durable: Layer<'durable'> | undefined;
+    readonly transient: Layer<'transient'> | undefined;
+  };
+  readonly explored: Explored | undefined;
+  readonly registry: EventRegistry;
+  readonly process: string;
+  readonly problem: unknown;
+}
+
+export interface RuntimeParts {
+  readonly boot: Boot;
+  readonly bus: EventBus;
+  readonly deduplicator: Deduplicator | undefined;
+  readonly runner: ProjectionRunner;
+  readonly projections: Projections;
+  readonly feed: EventFeed;
+  readonly checkpoints: CheckpointStore;
+  readonly clock: Clock;
+}
+
+/** Starts and stops one context. Inject it to start by hand (`autoStart: false`), or to ask for its name. */
+export class Concursus
+  implements OnModuleInit, OnApplicationBootstrap, OnModuleDestroy, BeforeApplicationShutdown, OnApplicationShutdown
+{
+  private readonly logger: Logger;
+  private durable: DurableHandlers | undefined;
+  private started = false;
+  private stopped: Promise<void> | undefined;
+
+  constructor(private readonly parts: RuntimeParts) {
+    this.logger = new Logger(`Concursus ${parts.boot.context}`);
+  }
+
+  /** The bounded context this is. */
+  get context(): string {
+    return this.parts.boot.context;
+  }
+
+  /** Checks the wiring, connects the layers and says what was found. @throws ConfigurationError with the class, the module and the fix */
+  async onModuleInit(): Promise<void> {
+    const { boot, bus, runner, projections } = this.parts;
+    if (boot.problem !== undefined) throw boot.problem;
+    const explored = boot.explored!;
+    const handlers = placeHandlers(explored, boot.context, boot.registry);
+    const mine = explored.projections.filter(
+      (found) => runner.models.some((model) => model.name === found.meta.name) && boot.registry.has(found.meta.of),
+    );
+    checkNeeds(boot.persistent, handlers, mine);
+    for (const found of explored.middleware) {
+      refuseScoped(found, 'middleware');
+      if ((found.meta.context ?? explored.contexts[0]) !== boot.context && found.meta.context !== undefined) continue;
+      if (found.meta.context === undefined && explored.contexts.length > 1 && boot.context !== 'default') continue;
+      bus.use(found.instance() as unknown as BatchMiddleware, found.meta);
+    }
+    for (const { found, handler, model } of handlers) {
+      if ((handler.options.schedule ?? 'transient') !== 'transient') continue;
+      bus.handle(model, methodOf(found, handler.method), `${found.cls.name}.${handler.method}`);
+    }
+    for (const found of mine) giveView(found.instance(), projections.view(found.meta.name));
+    for (const line of bootReport(boot.context, boot.options, boot.persistent, boot.registry, handlers, runner.models))
+      this.logger.log(line);
+    await boot.layers.persistent.connect();
+    await boot.layers.durable?.connect();
+    await boot.layers.transient?.connect();
+    await this.parts.deduplicator?.open(this.parts.checkpoints);
+    this.durable = new DurableHandlers(
+      {
+        feed: this.parts.feed,
+        checkpoints: this.parts.checkpoints,
+        clock: this.parts.clock,
+        logger: this.logger,
+        process: boot.process,
+      },
+      durableConsumers(handlers),
+      boot.options.leaseMs === undefined ? {} : { leaseMs: boot.options.leaseMs },
+    );
+  }
+
+  async onApplicationBootstrap(): Promise<void> {
+    if (this.parts.boot.options.autoStart !== false) await this.start();
+  }
+
+  /** Starts consumers and projections. Once; later calls do nothing. */
+  async start(): Promise<void> {
+    if (this.started) return;
+    this.started = true;
+    await this.parts.bus.startBuffer();
+    await this.durable?.start();
+    await this.parts.runner.start();
+  }
+
+  async onModuleDestroy(): Promise<void> {
+    await this.drain();
+  }
+
+  async beforeApplicationShutdown(): Promise<void> {
+    await this.drain();
+  }
+
+  /** Takes nothing new, finishes what is under way, gives up what this process runs. Idempotent. */
+  drain(): Promise<void> {
+    this.stopped ??= this.stop();
+    return this.stopped;
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    await this.drain();
+    const { layers } = this.parts.boot;
+    await layers.transient?.close();
+    await layers.durable?.close();
+    await layers.persistent.close();
+  }
+
+  private async stop(): Promise<void> {
+    await this.parts.bus.drain();
+    if (!this.started) return;
+    await this.durable?.stop();
+    await this.parts.runner.stop();
+  }
+}
+
+const VIEW_METHODS = ['get', 'getMany', 'find', 'changes', 'lastChange', 'caughtUp'] as const;
+
+/** The projection's provider answers as its view: see `InjectView`. */
+function giveView(instance: Record<string, unknown>, view: object): void {
+  for (const method of VIEW_METHODS) {
+    if (method in instance && !Object.hasOwn(instance, method)) {
+      throw new ConfigurationError(
+        'PROJECTION_SHAPE',
+        `The projection ${instance.constructor.name} has a method ${method}(), which its view has too.`,
+        {
+          fix: 'Rename the method: the projection’s provider is injected as its view.',
+        },
+      );
+    }
+    const call = (view as Record<string, (...args: unknown[]) => unknown>)[method]!;
+    Object.defineProperty(instance, method, { value: call.bind(view), configurable: true });
+  }
+}
