@@ -32,7 +32,10 @@ import { summaryFrom, Totals } from './record.js';
 import type { RecordOptions, RecordSummary, StreamItem } from './record.js';
 
 export interface EventBusOptions {
-  readonly registry: KnownAggregates & { aggregate(target: object): AggregateModel; aggregatesOf(event: EventClass): readonly AggregateModel[] };
+  readonly registry: KnownAggregates & {
+    aggregate(target: object): AggregateModel;
+    aggregatesOf(event: EventClass): readonly AggregateModel[];
+  };
   readonly store: EventStore;
   readonly quarantine: Quarantine;
   readonly clock: Clock;
@@ -144,7 +147,11 @@ export class EventBus {
    * A typed emitter of one aggregate's events: `events.for(Parcel, id).record(at(when, new ReceivedAtDepot('Lewisham')))`.
    * @throws InvalidEventError `UNKNOWN_AGGREGATE` for an aggregate this context does not have; it registers none
    */
-  for<A extends AggregateLike>(aggregate: A, id: string, options: EmitterOptions & RecordOptions = {}): TypedEmitter<A, Promise<RecordSummary>> {
+  for<A extends AggregateLike>(
+    aggregate: A,
+    id: string,
+    options: EmitterOptions & RecordOptions = {},
+  ): TypedEmitter<A, Promise<RecordSummary>> {
     const model = this.options.registry.aggregate(aggregate) as AggregateModel<A>;
     return emitterFor(model, id, (events) => this.record(events, options), options);
   }
