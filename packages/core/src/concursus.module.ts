@@ -47,16 +47,11 @@ const BOOT = Symbol.for('concursus.boot');
 const RUNNER = Symbol.for('concursus.runner');
 const DEDUPLICATOR = Symbol.for('concursus.deduplicator');
 
-/** Everything a context exports, under its class or, in a named context, under `getPortToken(Class, name)`. */
-const EXPORTED = [
-  Concursus,
-  EventBus,
-  Histories,
-  States,
-  Catalogue,
-  Projections,
-  QuarantineService,
-  EventRegistry,
+/**
+ * Ports are provided under their plain class in every context, so that `overrideProvider(EventStore)` reaches each of them;
+ * services under the context's own tokens, so that `app.get(EventBus)` is the default context's.
+ */
+const PORTS = [
   EventStore,
   EventFeed,
   ViewStore,
@@ -66,6 +61,16 @@ const EXPORTED = [
   EventTransport,
   TransientCache,
   Clock,
+] as const;
+const SERVICES = [
+  Concursus,
+  EventBus,
+  Histories,
+  States,
+  Catalogue,
+  Projections,
+  QuarantineService,
+  EventRegistry,
 ] as const;
 
 @Module({})
@@ -132,17 +137,18 @@ function contextModule(
   const aliases: Provider[] =
     context === DEFAULT_CONTEXT
       ? []
-      : EXPORTED.map((cls) => ({ provide: getPortToken(cls, context), useExisting: cls as InjectionToken }));
+      : PORTS.map((cls) => ({ provide: getPortToken(cls, context), useExisting: cls as InjectionToken }));
   return {
     module: ConcursusModule,
     global: isGlobal ?? true,
     imports,
     providers: [{ provide: CONTEXT, useValue: context }, ...options, ...services(context), ...aliases],
-    exports: EXPORTED.map((cls) => getPortToken(cls, context)),
+    exports: [...PORTS, ...SERVICES].map((cls) => getPortToken(cls, context)),
   };
 }
 
 function services(context: string): Provider[] {
+  const own = (service: (typeof SERVICES)[number]): InjectionToken => getPortToken(service, context);
   const port = (token: abstract new (...args: never[]) => object, pick: (boot: Boot) => unknown): Provider => ({
     provide: token as unknown as InjectionToken,
     useFactory: pick,
@@ -163,7 +169,7 @@ function services(context: string): Provider[] {
     port(Quarantine, (made) => made.layers.persistent.ports.quarantine),
     port(EventTransport, (made) => made.layers.durable?.ports.eventTransport ?? null),
     port(TransientCache, (made) => made.layers.transient?.ports.transientCache ?? null),
-    port(EventRegistry, (made) => made.registry),
+    { provide: own(EventRegistry), useFactory: (made: Boot) => made.registry, inject: [BOOT] },
     {
       provide: DEDUPLICATOR,
       useFactory: (cache: TransientCache | null, store: EventStore, feed: EventFeed, clock: Clock) =>
@@ -180,7 +186,7 @@ function services(context: string): Provider[] {
       inject: [TransientCache as never, EventStore as never, EventFeed as never, Clock as never],
     },
     {
-      provide: EventBus,
+      provide: own(EventBus),
       useFactory: (
         made: Boot,
         store: EventStore,
@@ -203,20 +209,20 @@ function services(context: string): Provider[] {
       inject: [BOOT, EventStore as never, Quarantine as never, Clock as never, EventTransport as never, DEDUPLICATOR],
     },
     {
-      provide: QuarantineService,
+      provide: own(QuarantineService),
       useFactory: (quarantine: Quarantine, bus: EventBus) => new QuarantineService(quarantine, bus),
-      inject: [Quarantine as never, EventBus],
+      inject: [Quarantine as never, own(EventBus)],
     },
     {
-      provide: Histories,
+      provide: own(Histories),
       useFactory: (store: EventStore, registry: EventRegistry, clock: Clock) => new Histories(store, registry, clock),
-      inject: [EventStore as never, EventRegistry, Clock as never],
+      inject: [EventStore as never, own(EventRegistry), Clock as never],
     },
     {
-      provide: States,
+      provide: own(States),
       useFactory: (store: EventStore, registry: EventRegistry, histories: Histories) =>
         new States(store, registry, histories),
-      inject: [EventStore as never, EventRegistry, Histories],
+      inject: [EventStore as never, own(EventRegistry), own(Histories)],
     },
     {
       provide: RUNNER,
@@ -248,7 +254,7 @@ function services(context: string): Provider[] {
       ],
     },
     {
-      provide: Projections,
+      provide: own(Projections),
       useFactory: (running: { runner: ProjectionRunner; parts: RunnerParts }) =>
         new Projections(running.parts, running.runner, () => {
           const layer = inMemory().create({
@@ -261,13 +267,13 @@ function services(context: string): Provider[] {
       inject: [RUNNER],
     },
     {
-      provide: Catalogue,
+      provide: own(Catalogue),
       useFactory: (projections: Projections, registry: EventRegistry) =>
         new Catalogue(projections.names.includes(CATALOGUE) ? projections.view(CATALOGUE) : undefined, registry),
-      inject: [Projections, EventRegistry],
+      inject: [own(Projections), own(EventRegistry)],
     },
     {
-      provide: Concursus,
+      provide: own(Concursus),
       useFactory: (
         made: Boot,
         bus: EventBus,
@@ -281,10 +287,10 @@ function services(context: string): Provider[] {
         new Concursus({ boot: made, bus, deduplicator, runner: running.runner, projections, feed, checkpoints, clock }),
       inject: [
         BOOT,
-        EventBus,
+        own(EventBus),
         DEDUPLICATOR,
         RUNNER,
-        Projections,
+        own(Projections),
         EventFeed as never,
         CheckpointStore as never,
         Clock as never,

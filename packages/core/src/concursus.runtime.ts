@@ -10,7 +10,7 @@ import type {
   OnModuleInit,
 } from '@nestjs/common';
 import { Logger } from '@nestjs/common';
-import type { ConcursusOptions } from './concursus.options.js';
+import { DEFAULT_CONTEXT, type ConcursusOptions } from './concursus.options.js';
 import type { Explored } from './explorer.js';
 import type { EventRegistry } from './mapping/event-registry.js';
 import { ConfigurationError } from './model/errors.js';
@@ -83,8 +83,15 @@ export class Concursus
     checkNeeds(boot.persistent, handlers, mine);
     for (const found of explored.middleware) {
       refuseScoped(found, 'middleware');
-      if ((found.meta.context ?? explored.contexts[0]) !== boot.context && found.meta.context !== undefined) continue;
-      if (found.meta.context === undefined && explored.contexts.length > 1 && boot.context !== 'default') continue;
+      const context = found.meta.context ?? DEFAULT_CONTEXT;
+      if (!explored.contexts.includes(context)) {
+        throw new ConfigurationError(
+          'NO_CONTEXT',
+          `The middleware ${found.cls.name} in ${found.module} is for the context "${context}", and there is none of this name.`,
+          { fix: `Name one: @Middleware({ stage: '${found.meta.stage}', context: '${boot.context}' }).` },
+        );
+      }
+      if (context !== boot.context) continue;
       bus.use(found.instance() as unknown as BatchMiddleware, found.meta);
     }
     for (const { found, handler, model } of handlers) {
