@@ -129,9 +129,17 @@ describe('an app outside the repository, with the packed packages installed', ()
     for (const entry of entries) expect(names[entry]?.length, entry).toBeGreaterThan(0);
   }, 120_000);
 
-  it('boots a module, records messy events and reads a view that came right', async () => {
-    const told = await run(process.execPath, [join(scratch, 'out', 'app.js')], scratch);
-    expect(told.code, told.output).toBe(0);
-    expect(told.output.trim().split('\n').at(-1)).toBe('ok');
-  }, 120_000);
+  it.each(['app.js', 'app-required.cjs'])(
+    'boots the module, records messy events and reads what came right: %s',
+    async (file) => {
+      const told = await run(
+        process.execPath,
+        ['--disable-warning=ExperimentalWarning', join(scratch, 'out', file)],
+        scratch,
+      );
+      expect(told.code, told.output).toBe(0);
+      expect(told.output.trim().split('\n').at(-1)).toBe('ok');
+    },
+    120_000,
+  );
 });
