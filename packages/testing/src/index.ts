@@ -1,0 +1,34 @@
+/** `@concursus/testing`: contracts for providers, a clock moved by hand, and messy deliveries. */
+export {
+  eventually,
+  failures,
+  refused,
+  soon,
+  subjectOf,
+  verifyContract,
+  type Contract,
+  type ContractCase,
+  type Failure,
+  type Opened,
+  type Runner,
+  type Subject,
+  type World,
+} from './contract.js';
+export { ManualClock } from './manual-clock.js';
+export {
+  aggregateIds,
+  deliveredTwice,
+  eventTimes,
+  factOf,
+  facts,
+  histories,
+  initOf,
+  messyDeliveries,
+  parameters,
+  sequences,
+  streamIds,
+  texts,
+  type Delivery,
+  type FactSketch,
+} from './event-arbitraries.js';
+export { eventStoreContract } from './event-store.contract.js';
