@@ -61,7 +61,7 @@ beforeAll(async () => {
       strict: true,
       experimentalDecorators: true,
       emitDecoratorMetadata: true,
-      skipLibCheck: true,
+      skipLibCheck: false,
       rootDir: 'src',
       outDir: 'out',
       types: ['node'],
@@ -111,8 +111,10 @@ describe('a packed package', () => {
 describe('an app outside the repository, with the packed packages installed', () => {
   it('type-checks under nodenext, as ESM and as CommonJS', async () => {
     const compiled = await tool('typescript/bin/tsc', ['-p', join(scratch, 'tsconfig.json')], scratch);
-    expect(compiled.output).toBe('');
-    expect(compiled.code).toBe(0);
+    // Declarations are checked too: ours. A driver's own are not ours to correct.
+    const ours = compiled.output.split('\n').filter((line) => /^(?:src|node_modules\/@concursus)\//.test(line));
+    expect(ours).toEqual([]);
+    expect(existsSync(join(scratch, 'out', 'app.js')), compiled.output).toBe(true);
   }, 120_000);
 
   it('gets the same names by import and by require', async () => {
