@@ -75,11 +75,12 @@ function caseOf(cases: object, key: string, where: string): (...args: unknown[])
  * @throws InvalidEventError `INVALID_ARGUMENT` at once when a case is missing; on a call `UNKNOWN_AGGREGATE` for a fact of another
  * aggregate and `UNKNOWN_EVENT_TYPE` for an unknown name, unless `otherwise` is given, or for an unreadable version
  */
-export function handlerFor<A extends AggregateLike, R>(
+export function handlerFor<A extends AggregateLike, const C extends HandlerCases<EventsOf<A>, unknown>, O = never>(
   model: AggregateModel<A>,
-  cases: HandlerCases<EventsOf<A>, R>,
-  otherwise?: (fact: Fact) => R,
-): (fact: Fact) => R {
+  cases: C & Exactly<C, keyof EventsOf<A>>,
+  otherwise?: (fact: Fact) => O,
+): (fact: Fact) => ReturnType<C[keyof EventsOf<A> & keyof C]> | O {
+  type R = ReturnType<C[keyof EventsOf<A> & keyof C]> | O;
   const byName = new Map<string, (event: object, context: EventContext) => R>();
   for (const [key, event] of model.eventsByKey) {
     byName.set(event.name, caseOf(cases, key, model.type) as (event: object, context: EventContext) => R);
