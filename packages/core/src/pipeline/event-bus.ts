@@ -45,6 +45,8 @@ export interface EventBusOptions {
   readonly deduplicator?: Deduplicator | undefined;
   /** Told what went wrong where no sender could be told: a subscriber, a middleware after the store, a cache. */
   readonly onError: (error: unknown, where: string) => void;
+  /** Items of a stream's or the buffer's batch, at most. Default 512. */
+  readonly batchSizeMax?: number;
   /** Items under way over all calls, at most. Default 16,384: some 30 MB of events of 1 kB on their way. */
   readonly itemsInFlightMax?: number;
   /** Calls that may wait for room before the next is refused with `OVERLOADED`. Default 10,000. */
@@ -55,6 +57,8 @@ export interface EventBusOptions {
 
 const NO_OPTIONS: RecordOptions = {};
 const DEFAULT_SOURCE = 'record';
+/** About 150 kB of events: one disk flush is then a small part of a batch's time. */
+const BATCH_SIZE_MAX = 512;
 
 export class EventBus {
   /** Transient subscribers of this process, and how many facts found their queue full. */
@@ -74,6 +78,7 @@ export class EventBus {
   private readonly streams = new Set<RecordStream>();
   private readonly host: StreamHost;
   private draining = false;
+  private drained: Promise<void> | undefined = undefined;
   private calls = 0;
   private idle: (() => void) | undefined = undefined;
 
@@ -93,7 +98,7 @@ export class EventBus {
         : new EventBuffer({
             transport: options.transport,
             clock: options.clock,
-            batchSizeMax: 512,
+            batchSizeMax: options.batchSizeMax ?? BATCH_SIZE_MAX,
             admit: this.admitAdded,
             store: (batch) => this.storeBuffered(batch),
           });
@@ -192,11 +197,21 @@ export class EventBus {
     await this.buffer?.start();
   }
 
-  /** Refuses new work with `SHUTTING_DOWN`, ends streams at their batch, finishes what is under way, then what waits for subscribers. Idempotent. */
-  async drain(): Promise<void> {
+  /**
+   * Refuses new work with `SHUTTING_DOWN`, ends streams at their batch, finishes what is under way, then what waits for subscribers.
+   * Idempotent. `flush` runs when nothing new can come and the buffer's consumer still works: a durable layer that does not survive
+   * the process is emptied into the store there.
+   */
+  drain(flush?: () => Promise<void> | undefined): Promise<void> {
+    this.drained ??= this.finish(flush);
+    return this.drained;
+  }
+
+  private async finish(flush: (() => Promise<void> | undefined) | undefined): Promise<void> {
     this.draining = true;
     for (const stream of this.streams) stream.stop(shuttingDown());
     while (this.calls > 0) await new Promise<void>((resolve) => (this.idle = resolve));
+    await flush?.();
     await this.buffer?.stop();
     await this.options.deduplicator?.idle();
     await this.publisher.idle();
@@ -241,7 +256,11 @@ export class EventBus {
   }
 
   private async recordStream(input: AsyncIterable<StreamItem>, options: RecordOptions): Promise<RecordSummary> {
-    const stream = new RecordStream(this.host, options);
+    const stream = new RecordStream(
+      this.host,
+      options,
+      Math.max(1, options.batchSizeMax ?? this.options.batchSizeMax ?? BATCH_SIZE_MAX),
+    );
     this.streams.add(stream);
     this.calls++;
     try {

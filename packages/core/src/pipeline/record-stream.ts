@@ -42,14 +42,13 @@ export class RecordStream {
   private closeSource: (() => void) | undefined = undefined;
   private roomMade: (() => void) | undefined = undefined;
   private settle: (() => void) | undefined = undefined;
-  private readonly sizeMax: number;
 
   constructor(
     private readonly host: StreamHost,
     private readonly options: RecordOptions,
-  ) {
-    this.sizeMax = Math.max(1, options.batchSizeMax ?? 512);
-  }
+    /** Items of a batch, at most. */
+    private readonly sizeMax: number,
+  ) {}
 
   /** Runs the stream to its end. Rejects with the first error of the source, of a batch, or that `stop` was given; `summaryOf(error)` tells what was done by then. */
   async run(stream: AsyncIterable<StreamItem>): Promise<RecordSummary> {

@@ -41,7 +41,7 @@ export interface RecordOptions {
   readonly signal?: AbortSignal;
   /** How many rejections the summary names; all are counted. Default 100. */
   readonly rejectionsMax?: number;
-  /** Items of a stream's batch at most. Default 512: one disk flush for about 150 kB of events. */
+  /** Items of a stream's batch, at least 1. Default: the bus's. */
   readonly batchSizeMax?: number;
   /** Called for each batch of a stream, in order, when it is as durable as promised. The stream waits for it. */
   onBatch?(report: BatchReport): void | Promise<void>;

@@ -120,6 +120,17 @@ describe('with a durable buffer', () => {
     await bus.drain();
   });
 
+  it('empties the buffer into the store before it stops, when asked to', async () => {
+    const clock = new HandClock();
+    const layer = await inMemoryTransport().create({ context: '', clock, logger });
+    await layer.connect();
+    const { bus, facts } = await road({ transport: layer.ports.eventTransport });
+    await bus.startBuffer();
+    await bus.record(Array.from({ length: 1_000 }, (_, i) => receivedEvent('p1', i)));
+    await Promise.all([bus.drain(() => layer.drain?.()), bus.drain()]);
+    expect(await facts('p1')).toHaveLength(1_000);
+  });
+
   it('takes a load with a checkpoint straight to the store', async () => {
     const { bus, ports, facts } = await buffered();
     const owner = await ports.checkpointStore.claim('load', 'me', undefined);
@@ -174,7 +185,10 @@ describe('with a transient cache', () => {
     expect(only).toMatchObject({ repeated: 1 });
     expect(only.position!.covers(first.position!)).toBe(true);
     await bus.drain();
-    expect((await facts('p1')).map(({ repeats }) => repeats).sort()).toEqual([0, 2]);
+    expect((await facts('p1')).map(({ content, repeats }) => [content, repeats])).toContainEqual([
+      '{"depot":"Lewisham"}',
+      2,
+    ]);
   });
 
   it('works on without the cache when that fails, and says so once', async () => {

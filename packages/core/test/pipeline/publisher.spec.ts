@@ -33,14 +33,14 @@ describe('publication to transient subscribers', () => {
     const heard: unknown[] = [];
     for (let i = 0; i < 2; i++) {
       bus.subscribe([Received], (_fact, event) => {
-        heard.push({ ...(event as Received) }, event instanceof Received);
+        heard.push((event as Received).depot, event instanceof Received);
         (event as { depot: string }).depot = 'spoilt';
       });
     }
     bus.subscribe([Delivered], () => void heard.push('never'));
     await bus.record(receivedEvent('p1'));
     await bus.publisher.idle();
-    expect(heard).toEqual([{ depot: 'Lewisham' }, true, { depot: 'Lewisham' }, true]);
+    expect(heard).toEqual(['Lewisham', true, 'Lewisham', true]);
   });
 
   it('calls a provider’s handler with instance and context', async () => {

@@ -1,5 +1,5 @@
 /** Laws 2 and 3 through the bus: whatever the order, the repeats, the batches and the doors, the same histories; every input counted once. */
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { inMemory } from '../../src/memory/in-memory.provider.js';
 import type { EventInput } from '../../src/model/event-input.js';
@@ -26,13 +26,11 @@ const delivery = (
   events: readonly EventInput[],
 ): fc.Arbitrary<{ readonly sent: readonly EventInput[]; readonly sizes: readonly number[] }> =>
   fc.record({
-    sent: fc
-      .array(fc.nat({ max: Math.max(0, events.length - 1) }), { maxLength: 10 })
-      .chain((again) =>
-        fc.shuffledSubarray([...events, ...(events.length === 0 ? [] : again.map((i) => events[i]!))], {
-          minLength: events.length + (events.length === 0 ? 0 : again.length),
-        }),
-      ),
+    sent: fc.array(fc.nat({ max: Math.max(0, events.length - 1) }), { maxLength: 10 }).chain((again) =>
+      fc.shuffledSubarray([...events, ...(events.length === 0 ? [] : again.map((i) => events[i]!))], {
+        minLength: events.length + (events.length === 0 ? 0 : again.length),
+      }),
+    ),
     sizes: fc.array(fc.integer({ min: -6, max: 6 }), { minLength: 1, maxLength: 8 }),
   });
 
