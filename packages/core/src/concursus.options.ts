@@ -44,6 +44,7 @@ export interface ConcursusOptionsFactory {
   createConcursusOptions(): ConcursusOptions | Promise<ConcursusOptions>;
 }
 
+/** For `forRootAsync`: exactly one of `useFactory`, `useClass` and `useExisting`. */
 export interface ConcursusAsyncOptions extends Pick<ModuleMetadata, 'imports'> {
   readonly context?: string;
   readonly isGlobal?: boolean;

@@ -107,6 +107,7 @@ export interface AggregateOptions {
   readonly conflicts?: 'both';
 }
 
+/** What `@Aggregate` recorded, with defaults filled in. */
 export interface AggregateMeta {
   readonly type: string;
   readonly version: number;
@@ -141,6 +142,7 @@ export interface EventHandlerOptions {
   readonly name?: string;
 }
 
+/** One method that `@EventHandler` marked. */
 export interface HandlerMeta {
   readonly method: string;
   readonly event: EventClass;

@@ -23,8 +23,10 @@ export interface FoldAggregate<Ev extends EventRecord = EventRecord, S extends o
   readonly [STATE]?: S;
 }
 
+/** An aggregate in either form: a class of `@Aggregate`, or what `defineAggregate` returned. */
 export type AggregateLike = AggregateClass | FoldAggregate;
 
+/** The event classes an aggregate lists, by their keys. */
 export type EventsOf<A extends AggregateLike> = A['events'];
 
 /** Any event of an aggregate, as its handlers get it. */

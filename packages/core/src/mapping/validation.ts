@@ -24,6 +24,7 @@ export interface InvalidParameters {
   readonly fix: string;
 }
 
+/** Whether parameters fit their event, and what else they hold. */
 export type ValidationResult = ValidParameters | InvalidParameters;
 
 const NONE: readonly string[] = Object.freeze([]);

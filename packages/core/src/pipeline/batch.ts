@@ -12,6 +12,7 @@ import { limits } from '../model/limits.js';
 import type { Position } from '../model/position.js';
 import type { ItemOutcome, RawInput, Rejection, Totals } from './record.js';
 
+/** What became of one input so far; `pending` until something decides it. */
 export type BatchOutcome = 'pending' | 'recorded' | 'repeated' | 'conflicting' | 'dropped' | 'buffered' | 'rejected';
 
 const NONE: readonly string[] = [];

@@ -30,6 +30,7 @@ export class StreamBatch<T> {
   constructor(readonly items: readonly T[]) {}
 }
 
+/** What a stream handed to `record()` may yield. */
 export type StreamItem = EventInput | RawInput | StreamBatch<EventInput | RawInput>;
 
 export interface RecordOptions {
@@ -66,6 +67,7 @@ export interface RecordCounts {
   readonly added: number;
 }
 
+/** Why one input was refused, and how to go on. */
 export interface Rejection {
   readonly line: number;
   readonly code: ErrorCode;
@@ -93,6 +95,7 @@ export interface BatchReport {
   readonly position: Position | undefined;
 }
 
+/** What became of one event of a `record()` call. */
 export type ItemOutcome =
   | {
       readonly outcome: 'recorded' | 'repeated' | 'conflicting' | 'dropped' | 'buffered';
