@@ -14,6 +14,7 @@ export interface ProjectionInstance {
 }
 
 /**
+ * The model of one decorated class: its form, its fields and the rows it returns, checked.
  * @param instance read when the first event comes, so that it may be made later
  * @throws ConfigurationError `PROJECTION_SHAPE`, `EVENT_NOT_LISTED`
  */
