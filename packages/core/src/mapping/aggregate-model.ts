@@ -88,7 +88,7 @@ export class AggregateModel<A extends AggregateLike = AggregateLike> {
     if (definition === undefined) this.make = () => new (target as AggregateClass)();
     else if (typeof initial === 'function') this.make = initial as () => object;
     else this.make = () => copyPlain(initial) as object;
-    this.checkState();
+    this.checkState(definition === undefined || typeof initial === 'function' ? this.make : () => initial);
   }
 
   /** A fresh state for one fold. */
@@ -202,10 +202,11 @@ export class AggregateModel<A extends AggregateLike = AggregateLike> {
     return after;
   }
 
-  private checkState(): void {
+  /** A value is checked before it is copied: the copy would be plain already. */
+  private checkState(make: () => unknown): void {
     let state: unknown;
     try {
-      state = this.make();
+      state = make();
     } catch (cause) {
       throw new ConfigurationError(
         'AGGREGATE_CONSTRUCTOR',

@@ -73,7 +73,7 @@ export interface TypedEmitter<A extends AggregateLike, R> {
    * @throws InvalidEventError `UNKNOWN_EVENT_TYPE`, `FORBIDDEN_KEY`, `PARAMETER_TYPE` from a codec, `INVALID_TIME` of numbered events;
    * then nothing is delivered
    */
-  record(...events: readonly TimedEvent<EventOf<A>>[]): R;
+  record(...events: TimedEvent<EventOf<A>>[]): R;
   /** Delivers one event by its key: `emit.Delivered({ … }, { at })`. Refuses like `record`. */
   readonly emit: Emit<A, R>;
 }
@@ -115,7 +115,7 @@ class ModelEmitter<A extends AggregateLike, R> implements TypedEmitter<A, R> {
     private readonly tenant: string,
   ) {}
 
-  record(...events: readonly TimedEvent<EventOf<A>>[]): R {
+  record(...events: TimedEvent<EventOf<A>>[]): R {
     const inputs: EventInput[] = [];
     const numbers = events.length > 1 ? numberShared(this.model, events) : undefined;
     for (let i = 0; i < events.length; i++) {

@@ -35,7 +35,7 @@ type AnyClass = abstract new (...args: never[]) => object;
  * aggregate, or on a class handed to the registry.
  */
 export function Upcast(event: EventClass, options: UpcastOptions) {
-  return (target: AnyClass, method: string, descriptor: TypedPropertyDescriptor<UpcastFunction>): void => {
+  return <M extends UpcastFunction>(target: AnyClass, method: string, descriptor: TypedPropertyDescriptor<M>): void => {
     const upcast = descriptor.value;
     if (typeof target !== 'function' || upcast === undefined) {
       throw new ConfigurationError(
@@ -52,7 +52,7 @@ export function Upcast(event: EventClass, options: UpcastOptions) {
       event,
       from: options.from,
       to: options.to,
-      upcast: upcast.bind(target),
+      upcast: (parameters) => upcast.call(target, parameters),
       where: `${nameOf(target)}.${method}`,
     });
   };
