@@ -230,7 +230,7 @@ function plain(list: readonly Draft[], tenant: string): Model {
       path += d.name[0]!.toUpperCase() + d.who;
       if (d.name === 'moved') {
         total += d.amount * path.length;
-        const tie = [String(d.stream), d.sequence + 1, d.name].join('\0');
+        const tie = [String(d.stream), d.sequence + 1, d.name, sha(d)].join('\0');
         eventAdds.push({
           row: `${tenant}/${d.who}`,
           id,

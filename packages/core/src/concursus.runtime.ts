@@ -154,7 +154,9 @@ export class Concursus
   }
 
   private async stop(): Promise<void> {
-    await this.parts.bus.drain();
+    const { durable } = this.parts.boot.layers;
+    // A buffer that ends with the process is emptied first; one that survives is taken up again by the next start.
+    await this.parts.bus.drain(durable?.drain === undefined ? undefined : () => durable.drain!());
     if (!this.started) return;
     await this.durable?.stop();
     await this.parts.runner.stop();

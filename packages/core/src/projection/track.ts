@@ -49,6 +49,7 @@ export type Computed = Contribution | Error;
 export class Track {
   readonly view: ViewRef;
   readonly ownerName: string;
+  private readonly tied: boolean;
   readonly parked = new Map<string, ParkedAggregate>();
   private readonly rows = new LruMap<string, StoredRow>(ROWS_KEPT);
   private readonly contributions = new LruMap<string, Contribution>(CONTRIBUTIONS_KEPT);
@@ -62,6 +63,7 @@ export class Track {
   ) {
     this.view = { name: model.name, version: model.version, slice: -1 };
     this.ownerName = ownerNameOf(model);
+    this.tied = model.fields.some((field) => field.merge === 'latest' || field.merge === 'earliest');
   }
 
   wants(type: string): boolean {
@@ -109,7 +111,7 @@ export class Track {
       const given = this.model.rowsOfEvent!(fact);
       if (given === undefined || given === null) continue;
       added = true;
-      addRows(rows, this.model.fields, given, timeOfEvent(fact), text);
+      addRows(rows, this.model.fields, given, timeOfEvent(fact, this.tied), text);
     }
     return added ? rows : before;
   }
@@ -220,10 +222,13 @@ function timeOf(last: Fact | undefined): TimeOrder {
   return { time: last === undefined ? '' : orderOfNumber(last.eventTime), tie: '' };
 }
 
-/** The rest of the fold key decides between two events of one aggregate and instant. */
-function timeOfEvent(fact: Fact): TimeOrder {
-  return {
-    time: orderOfNumber(fact.eventTime),
-    tie: `${orderOfText(fact.streamId)}\u0000${orderOfNumber(fact.sequence)}${orderOfText(fact.name)}`,
-  };
+/**
+ * The rest of the fold key decides between two events of one aggregate and instant, the digest between two contents of one
+ * identity. Only views that go by time need it, so only they pay for the digest.
+ */
+function timeOfEvent(fact: Fact, tied: boolean): TimeOrder {
+  const time = orderOfNumber(fact.eventTime);
+  if (!tied) return { time, tie: '' };
+  const tie = `${orderOfText(fact.streamId)}\u0000${orderOfNumber(fact.sequence)}${orderOfText(fact.name)}\u0000${fact.digest}`;
+  return { time, tie };
 }
