@@ -1,13 +1,26 @@
 /** What the LMDB layers promise: the boot report prints it, the contract checks it. */
 import type { Capabilities } from '@concursus/core';
 
-export const capabilities: Capabilities = {
+export const lmdbCapabilities: Capabilities = {
   atomicAppend: true,
   appendWithCheckpoint: true,
   conditionalAppend: { lacking: 'decisions are not part of this version' },
   knownAt: true,
   feed: true,
   transactionalViews: true,
+  survivesRestart: true,
+  multiProcess: true,
+};
+
+const aBuffer = { lacking: 'a buffer keeps no events for good' };
+
+export const lmdbTransportCapabilities: Capabilities = {
+  atomicAppend: aBuffer,
+  appendWithCheckpoint: aBuffer,
+  conditionalAppend: aBuffer,
+  knownAt: aBuffer,
+  feed: aBuffer,
+  transactionalViews: aBuffer,
   survivesRestart: true,
   multiProcess: true,
 };

@@ -14,6 +14,8 @@ import { WriteQueue } from './write-queue.js';
 const FORMAT = 'concursus-lmdb-1';
 /** Eleven databases a context: room for 46 contexts. Each costs a few bytes a transaction. */
 const DATABASES_MAX = 512;
+/** LZ4 takes the chunks of real reports to a third and costs less than the pages it saves; below this it saves no page. */
+const COMPRESSED_BYTES_MIN = 300;
 /** Address space taken at first, not disk; LMDB takes more when the file outgrows it. */
 const MAP_BYTES_INITIAL = 1_073_741_824;
 
@@ -106,21 +108,22 @@ export class Environment {
     );
   }
 
-  /** A named database of binary values. */
-  bytes(context: string, name: string): Bytes {
-    return this.database(context, name, 'binary') as Bytes;
+  /** A named database of binary values. Compressed ones hold values whose first byte is below 250. */
+  bytes(context: string, name: string, compressed = false): Bytes {
+    return this.database(context, name, 'binary', compressed) as Bytes;
   }
 
   /** A named database of texts. */
   texts(context: string, name: string): Texts {
-    return this.database(context, name, 'string') as Texts;
+    return this.database(context, name, 'string', false) as Texts;
   }
 
-  private database(context: string, name: string, encoding: 'binary' | 'string'): Bytes | Texts {
+  private database(context: string, name: string, encoding: 'binary' | 'string', compressed: boolean): Bytes | Texts {
     const full = `${name}/${context}`;
     let database = this.databases.get(full);
     if (database === undefined) {
-      database = this.root.openDB(full, { keyEncoding: 'binary', encoding }) as Bytes | Texts;
+      const compression = compressed ? { threshold: COMPRESSED_BYTES_MIN } : false;
+      database = this.root.openDB(full, { keyEncoding: 'binary', encoding, compression }) as Bytes | Texts;
       this.databases.set(full, database);
     }
     return database;

@@ -2,17 +2,20 @@
  * The log of one context: feed chunks and history index, written together. It decides what is new, repeated or
  * conflicting, gives processing times, and reads facts back. One object per environment and context in a process.
  */
-import { nextProcessingTime, processingIdPrefix, randomNode } from '@concursus/core';
-import type { Append, AppendOutcome, Clock, Fact, ProcessingTime } from '@concursus/core';
+import { Fact, nextProcessingTime, processingIdPrefix, randomNode } from '@concursus/core';
+import type { Append, AppendOutcome, Clock, ProcessingTime } from '@concursus/core';
 import { Bell } from './bell.js';
 import type { Bytes, Environment } from './environment.js';
-import { Chunk, ChunkWriter, processingIdOf } from './fact-chunk.js';
+import { ChunkWriter } from './chunk-writer.js';
+import { Chunk, processingIdOf } from './fact-chunk.js';
 import { KeyWriter } from './keys.js';
 import type { GroupMember } from './write-queue.js';
 
 /** Weighed as `Chunk.weight` says: about 400 chunks of small facts. */
 const CACHE_WEIGHT_MAX = 16 * 1_048_576;
+/** The last 100 ns of a millisecond: a floor of it covers the whole millisecond. */
 const LAST_TICK = 9_999;
+const BEFORE_ALL: ProcessingTime = { ms: Number.NEGATIVE_INFINITY, tick: 0 };
 
 /** A history entry's value: ordinal (6 bytes) · place in its chunk (1) · repeats (4, absent when 0). */
 const ENTRY_BYTES = 7;
@@ -52,7 +55,7 @@ export class FactLog implements GroupMember {
   private first = 0;
   private next = 0;
   private chunkFirst = 0;
-  private last: ProcessingTime = { ms: -1, tick: 0 };
+  private last: ProcessingTime = BEFORE_ALL;
   private moved = false;
   private readonly recorded: Fact[] = [];
   private readonly ids: string[] = [];
@@ -66,7 +69,7 @@ export class FactLog implements GroupMember {
     context: string,
     clock: Clock,
   ) {
-    this.feed = env.bytes(context, 'feed');
+    this.feed = env.bytes(context, 'feed', true);
     this.history = env.bytes(context, 'history');
     this.meta = env.bytes(context, 'meta');
     this.node = randomNode((length) => clock.randomBytes(length));
@@ -90,7 +93,7 @@ export class FactLog implements GroupMember {
     const row = this.meta.getBinary(LOG_ROW);
     if (row === undefined) {
       this.next = 0;
-      this.last = { ms: -1, tick: 0 };
+      this.last = BEFORE_ALL;
     } else {
       this.next = row.readDoubleBE(0);
       this.last = { ms: row.readDoubleBE(8), tick: row.readUInt16BE(16) };
@@ -150,7 +153,8 @@ export class FactLog implements GroupMember {
     entry[6] = place;
     this.history.putSync(key, entry.subarray(0, ENTRY_BYTES));
     this.next++;
-    this.recorded.push(fact);
+    // A fact stamped by another store stays that store's.
+    this.recorded.push(fact.processingId === '' ? fact : new Fact(fact));
   }
 
   private same(stored: Buffer, fact: Fact): boolean {
@@ -205,7 +209,6 @@ export class FactLog implements GroupMember {
     const { recorded } = this;
     for (let i = 0; i < recorded.length; i++) {
       const fact = recorded[i]!;
-      // The same object may stand in two appends of a group: it is new once, so it is stamped once.
       fact.processingId = this.ids[i]!;
       fact.processedAt = this.times[i]!;
     }

@@ -2,4 +2,4 @@
 export { lmdb, lmdbTransport, type LmdbPersistentOptions, type LmdbTransportOptions } from './lmdb.provider.js';
 export type { LmdbOptions } from './session.js';
 export { LmdbEventStore, type LmdbStats } from './lmdb-event-store.js';
-export { capabilities as lmdbCapabilities } from './capabilities.js';
+export { lmdbCapabilities, lmdbTransportCapabilities } from './capabilities.js';

@@ -9,7 +9,7 @@ import type {
   Capabilities,
   ReadOptions,
 } from '@concursus/core';
-import { capabilities } from './capabilities.js';
+import { lmdbCapabilities } from './capabilities.js';
 import { FactLog, historyKey, repeatsOf } from './fact-log.js';
 import { after, KeyWriter } from './keys.js';
 import { checkEpoch, saveCheckpoint } from './lmdb-checkpoint-store.js';
@@ -21,6 +21,8 @@ const FACT_BYTES = 160;
 const TIME_BYTES = 8;
 const DIGEST_BYTES = 32;
 const PAGE_SIZE = 1_000;
+const PAGE_SIZE_MAX = 10_000;
+const AGGREGATES_MAX = 10_000;
 
 /** Counts for those who check group commit. */
 export interface LmdbStats {
@@ -77,7 +79,7 @@ class AppendJob implements WriteJob {
 }
 
 export class LmdbEventStore extends EventStore {
-  readonly capabilities: Capabilities = capabilities;
+  readonly capabilities: Capabilities = lmdbCapabilities;
   private readonly keys = new KeyWriter();
 
   constructor(private readonly session: Session) {
@@ -121,7 +123,12 @@ export class LmdbEventStore extends EventStore {
   }
 
   async *read(aggregate: AggregateKey, options: ReadOptions = {}): AsyncGenerator<readonly Fact[]> {
-    const pageSize = Math.min(Math.max(options.pageSize ?? PAGE_SIZE, 1), 10_000);
+    const pageSize = options.pageSize ?? PAGE_SIZE;
+    if (!Number.isInteger(pageSize) || pageSize < 1 || pageSize > PAGE_SIZE_MAX) {
+      throw new InvalidEventError('INVALID_ARGUMENT', `pageSize is ${pageSize}.`, {
+        fix: `Give a whole number from 1 to ${PAGE_SIZE_MAX}.`,
+      });
+    }
     const filter = filterOf(options);
     const [start, end] = this.bounds(aggregate, options);
     let from: Buffer | undefined = options.descending === true ? end : start;
@@ -145,6 +152,11 @@ export class LmdbEventStore extends EventStore {
     options: Omit<ReadOptions, 'pageSize' | 'signal'> = {},
   ): Promise<readonly (readonly Fact[])[]> {
     return new Promise((resolve) => {
+      if (aggregates.length > AGGREGATES_MAX) {
+        throw new InvalidEventError('LIMIT_EXCEEDED', `${aggregates.length} aggregates were asked for at once.`, {
+          fix: `Ask for at most ${AGGREGATES_MAX} at a time.`,
+        });
+      }
       const filter = filterOf(options);
       const descending = options.descending === true;
       // Without an await in between, all of them are read in one snapshot.

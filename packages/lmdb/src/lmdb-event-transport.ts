@@ -11,10 +11,8 @@ import { checkEpoch, LmdbCheckpointStore } from './lmdb-checkpoint-store.js';
 import type { Session } from './session.js';
 
 export interface TransportBounds {
-  /** Items that may wait before `publish` is refused with `OVERLOADED`. Default 1,000,000. */
-  readonly itemsMax?: number;
-  /** A consumer whose owner row stands still this long is replaced. Default 2,000. */
-  readonly leaseMs?: number;
+  readonly itemsMax: number;
+  readonly leaseMs: number;
 }
 
 const BATCH_SIZE = 500;
@@ -33,6 +31,7 @@ export class LmdbEventTransport extends EventTransport {
   private readonly owners: LmdbCheckpointStore;
   private readonly subscriptions = new Set<Consumer>();
   private bellInUse: Bell | undefined;
+  private readonly closing = new AbortController();
 
   constructor(
     readonly session: Session,
@@ -86,7 +85,7 @@ export class LmdbEventTransport extends EventTransport {
   }
 
   async publish(items: readonly TransportItem[]): Promise<void> {
-    const itemsMax = this.bounds.itemsMax ?? 1_000_000;
+    const { itemsMax } = this.bounds;
     const encoded = items.map(encode);
     let bytes = 0;
     for (const each of encoded) bytes += each.length;
@@ -128,7 +127,7 @@ export class LmdbEventTransport extends EventTransport {
     const consumer = new Consumer(this, group, handle, options.batchSizeMax ?? BATCH_SIZE, {
       owners: this.owners,
       logger: this.logger,
-      leaseMs: this.bounds.leaseMs ?? 2_000,
+      leaseMs: this.bounds.leaseMs,
     });
     this.subscriptions.add(consumer);
     consumer.start();
@@ -140,8 +139,21 @@ export class LmdbEventTransport extends EventTransport {
     };
   }
 
+  /** Resolves when the groups subscribed here have acknowledged what is accepted now, or at close. */
+  async drain(): Promise<void> {
+    if (!this.session.isOpen) return;
+    await this.session.drain();
+    const last = this.last();
+    await this.bell.wait(
+      this.session.clock,
+      this.closing.signal,
+      () => !this.session.isOpen || [...this.subscriptions].every((consumer) => this.cursor(consumer.group) >= last),
+    );
+  }
+
   /** Ends every subscription, each after the batch in hand. */
   async stop(): Promise<void> {
+    this.closing.abort();
     await Promise.all([...this.subscriptions].map((consumer) => consumer.close()));
     this.subscriptions.clear();
   }
@@ -188,6 +200,7 @@ export class LmdbEventTransport extends EventTransport {
       },
       { durable: true, grows: false, weight: 500 },
     );
+    this.bell.ring();
   }
 }
 
@@ -207,7 +220,7 @@ class Consumer {
 
   constructor(
     private readonly transport: LmdbEventTransport,
-    private readonly group: string,
+    readonly group: string,
     private readonly handle: (items: readonly TransportItem[]) => Promise<void>,
     private readonly batchSizeMax: number,
     private readonly parts: ConsumerParts,

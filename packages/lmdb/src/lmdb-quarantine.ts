@@ -6,19 +6,19 @@ import { after, KeyWriter } from './keys.js';
 import type { Session } from './session.js';
 
 /** Ids are padded so that they sort as they were given. */
-const ID_DIGITS = 16;
+const ID_DIGITS = 15;
 
-type Head = Omit<QuarantinedItem, 'bytes' | 'id'> & { readonly kept: boolean; readonly keptBytes: number };
+/** An item without its bytes, which are rewritten never; its count is, with each repeat. */
+type Head = Omit<QuarantinedItem, 'bytes' | 'id'> & { readonly keptBytes: number; readonly kept: boolean };
 
-/** What a source holds: items with bytes, their bytes, digests without bytes, and how often the rest came. */
-interface SourceCounts {
+/** What one source uses of its quota. */
+interface Usage {
   readonly items: number;
   readonly bytes: number;
   readonly digests: number;
-  readonly rest: number;
 }
 
-const NOTHING: SourceCounts = { items: 0, bytes: 0, digests: 0, rest: 0 };
+const UNUSED: Usage = { items: 0, bytes: 0, digests: 0 };
 const LAST_ID = Buffer.from('n');
 
 export class LmdbQuarantine extends Quarantine {
@@ -39,22 +39,25 @@ export class LmdbQuarantine extends Quarantine {
     return this.session.env.bytes(this.session.context, 'quarantined');
   }
 
-  private item(id: string): Buffer {
+  private itemKey(id: string): Buffer {
     return this.keys.start().text('i').tail(id).view();
   }
 
-  private digest(source: string, digest: string): Buffer {
+  private digestKey(source: string, digest: string): Buffer {
     return this.keys.start().text('d').anyText(source).tail(digest).view();
   }
 
-  private source(source: string): Buffer {
+  private usageKey(source: string): Buffer {
     return this.keys.start().text('s').tail(source).view();
   }
 
   async put(inputs: readonly QuarantineInput[]): Promise<readonly boolean[]> {
-    for (const input of inputs) this.digest(input.source, input.digest);
     let bytes = 0;
-    for (const input of inputs) bytes += input.bytes.length + 200;
+    for (const input of inputs) {
+      // A source too long for a key is refused before the transaction.
+      this.digestKey(input.source, input.digest);
+      bytes += input.bytes.length + 200;
+    }
     return this.session.env.queue.run(() => inputs.map((input) => this.putOne(input)), {
       durable: true,
       weight: inputs.length,
@@ -63,78 +66,83 @@ export class LmdbQuarantine extends Quarantine {
   }
 
   private putOne(input: QuarantineInput): boolean {
-    const { heads } = this;
-    const id = heads.get(this.digest(input.source, input.digest));
-    if (id !== undefined) {
-      const head = JSON.parse(heads.get(this.item(id))!) as Head;
-      heads.putSync(this.item(id), JSON.stringify({ ...head, count: head.count + 1, lastAt: input.at }));
-      return head.kept;
+    const known = this.heads.get(this.digestKey(input.source, input.digest));
+    if (known !== undefined) return this.count(known, input.at);
+    const { quota } = this;
+    const usage = this.usageOf(input.source);
+    if (usage.digests >= quota.digests) {
+      // Beyond all quotas a source has one more item, of no digest: its count says how much came.
+      const rest = this.heads.get(this.digestKey(input.source, ''));
+      return rest === undefined ? this.add(input, '', false) : this.count(rest, input.at);
     }
-    const counts = this.countsOf(input.source);
-    const keptBytes = input.bytes.length;
-    const kept = counts.items < this.quota.items && counts.bytes + keptBytes <= this.quota.bytes;
-    if (!kept && counts.digests >= this.quota.digests) {
-      this.count(input.source, counts, 0, 0, 0, 1);
-      return false;
-    }
-    const next = Number(heads.get(LAST_ID) ?? '0') + 1;
-    const nextId = String(next).padStart(ID_DIGITS, '0');
-    const head: Head = {
+    const kept = usage.items < quota.items && usage.bytes + input.bytes.length <= quota.bytes;
+    this.use(input.source, {
+      items: usage.items + (kept ? 1 : 0),
+      bytes: usage.bytes + (kept ? input.bytes.length : 0),
+      digests: usage.digests + 1,
+    });
+    return this.add(input, input.digest, kept);
+  }
+
+  private add(input: QuarantineInput, digest: string, kept: boolean): boolean {
+    const number = Number(this.heads.get(LAST_ID) ?? '0') + 1;
+    const id = String(number).padStart(ID_DIGITS, '0');
+    this.heads.putSync(LAST_ID, String(number));
+    this.putHead(id, {
       source: input.source,
       sizeBytes: input.sizeBytes,
-      digest: input.digest,
+      digest,
       line: input.line,
       code: input.code,
       reason: input.reason,
       count: 1,
       firstAt: input.at,
       lastAt: input.at,
+      keptBytes: kept ? input.bytes.length : 0,
       kept,
-      keptBytes: kept ? keptBytes : 0,
-    };
-    heads.putSync(LAST_ID, String(next));
-    heads.putSync(this.item(nextId), JSON.stringify(head));
-    heads.putSync(this.digest(input.source, input.digest), nextId);
-    if (kept) {
-      this.bodies.putSync(this.item(nextId), input.bytes);
-      this.count(input.source, counts, 1, keptBytes, 0, 0);
-    } else this.count(input.source, counts, 0, 0, 1, 0);
+    });
+    this.heads.putSync(this.digestKey(input.source, digest), id);
+    if (kept) this.bodies.putSync(this.itemKey(id), input.bytes);
     return kept;
   }
 
-  private countsOf(source: string): SourceCounts {
-    const text = this.heads.get(this.source(source));
-    return text === undefined ? NOTHING : (JSON.parse(text) as SourceCounts);
+  private count(id: string, at: number): boolean {
+    const head = JSON.parse(this.heads.get(this.itemKey(id))!) as Head;
+    this.putHead(id, { ...head, count: head.count + 1, lastAt: Math.max(head.lastAt, at) });
+    return head.kept;
   }
 
-  private count(source: string, counts: SourceCounts, items: number, bytes: number, digests: number, rest: number) {
-    const next: SourceCounts = {
-      items: counts.items + items,
-      bytes: counts.bytes + bytes,
-      digests: counts.digests + digests,
-      rest: counts.rest + rest,
-    };
-    this.heads.putSync(this.source(source), JSON.stringify(next));
+  private putHead(id: string, head: Head): void {
+    this.heads.putSync(this.itemKey(id), JSON.stringify(head));
+  }
+
+  private usageOf(source: string): Usage {
+    const text = this.heads.get(this.usageKey(source));
+    return text === undefined ? UNUSED : (JSON.parse(text) as Usage);
+  }
+
+  private use(source: string, usage: Usage): void {
+    this.heads.putSync(this.usageKey(source), JSON.stringify(usage));
   }
 
   async list(afterId: string | undefined, limit: number): Promise<readonly QuarantinedItem[]> {
     const prefix = this.keys.start().text('i').copy();
-    const start = afterId === undefined ? prefix : Buffer.concat([this.item(afterId), Buffer.of(0)]);
+    const start = afterId === undefined ? prefix : Buffer.concat([this.itemKey(afterId), Buffer.of(0)]);
     const items: QuarantinedItem[] = [];
     for (const { key, value } of this.heads.getRange({ start, end: after(prefix), limit })) {
-      const id = Buffer.from((key as Uint8Array).subarray(prefix.length)).toString('utf8');
+      const id = Buffer.from(key.subarray(prefix.length)).toString('utf8');
       items.push(this.itemOf(id, JSON.parse(value) as Head));
     }
     return items;
   }
 
   async get(id: string): Promise<QuarantinedItem | undefined> {
-    const text = this.heads.get(this.item(id));
+    const text = this.heads.get(this.itemKey(id));
     return text === undefined ? undefined : this.itemOf(id, JSON.parse(text) as Head);
   }
 
   private itemOf(id: string, head: Head): QuarantinedItem {
-    const bytes = head.kept ? this.bodies.get(this.item(id)) : undefined;
+    const bytes = head.keptBytes > 0 ? this.bodies.get(this.itemKey(id)) : undefined;
     return {
       id,
       source: head.source,
@@ -153,17 +161,19 @@ export class LmdbQuarantine extends Quarantine {
   async remove(id: string): Promise<boolean> {
     return this.session.env.queue.run(
       () => {
-        const { heads } = this;
-        const text = heads.get(this.item(id));
+        const text = this.heads.get(this.itemKey(id));
         if (text === undefined) return false;
         const head = JSON.parse(text) as Head;
-        const counts = this.countsOf(head.source);
-        heads.removeSync(this.item(id));
-        heads.removeSync(this.digest(head.source, head.digest));
-        if (head.kept) {
-          this.bodies.removeSync(this.item(id));
-          this.count(head.source, counts, -1, -head.keptBytes, 0, 0);
-        } else this.count(head.source, counts, 0, 0, -1, 0);
+        this.heads.removeSync(this.itemKey(id));
+        this.heads.removeSync(this.digestKey(head.source, head.digest));
+        if (head.kept) this.bodies.removeSync(this.itemKey(id));
+        if (head.digest === '') return true;
+        const usage = this.usageOf(head.source);
+        this.use(head.source, {
+          items: usage.items - (head.kept ? 1 : 0),
+          bytes: usage.bytes - head.keptBytes,
+          digests: usage.digests - 1,
+        });
         return true;
       },
       { durable: true, grows: false },

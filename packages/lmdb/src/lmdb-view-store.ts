@@ -23,9 +23,6 @@ import type { Session } from './session.js';
 
 /** Rows of one page of a scan, and keys of one step of a drop. */
 const PAGE_SIZE = 1_000;
-/** The length of version and slice in a key. */
-const VERSION_BYTES = 4;
-const REF_BYTES = 8;
 
 /** The row that holds a view together: checkpoint, last change and the first change still kept. */
 interface ViewState {
@@ -346,9 +343,8 @@ export class LmdbViewStore extends ViewStore {
   async drop(view: ViewRef): Promise<void> {
     const db = this.databases;
     const { queue } = this.session.env;
-    const key = this.of(view);
-    const prefix = key.copy().subarray(0, key.length - REF_BYTES + VERSION_BYTES);
-    const range = { start: Buffer.from(prefix), end: after(prefix), limit: PAGE_SIZE };
+    const start = this.of(view).copy();
+    const range = { start, end: after(start), limit: PAGE_SIZE };
     // The state goes last: until then the version is still listed, so a drop that was interrupted can be done again.
     for (const database of [db.rows, db.contributions, db.index, db.changes, db.notes, db.states]) {
       let removed: number;

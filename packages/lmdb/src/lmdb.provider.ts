@@ -1,11 +1,11 @@
 /** Fills the slots `persistent` and `durable` of `ConcursusModule.forRoot` with LMDB. Opens nothing before `connect`. */
-import { defaultQuarantineQuota } from '@concursus/core';
+import { ConfigurationError, defaultQuarantineQuota } from '@concursus/core';
 import type { Layer, LayerContext, LayerProvider, PersistentPorts, QuarantineQuota } from '@concursus/core';
-import { capabilities } from './capabilities.js';
+import { lmdbCapabilities, lmdbTransportCapabilities } from './capabilities.js';
 import { LmdbCheckpointStore } from './lmdb-checkpoint-store.js';
 import { LmdbEventFeed } from './lmdb-event-feed.js';
 import { LmdbEventStore } from './lmdb-event-store.js';
-import { LmdbEventTransport, type TransportBounds } from './lmdb-event-transport.js';
+import { LmdbEventTransport } from './lmdb-event-transport.js';
 import { LmdbQuarantine } from './lmdb-quarantine.js';
 import { LmdbSnapshotStore } from './lmdb-snapshot-store.js';
 import { LmdbViewStore } from './lmdb-view-store.js';
@@ -18,7 +18,18 @@ export interface LmdbPersistentOptions extends LmdbOptions {
   readonly quarantine?: QuarantineQuota;
 }
 
-export interface LmdbTransportOptions extends LmdbOptions, TransportBounds {}
+export interface LmdbTransportOptions extends LmdbOptions {
+  /** Items that may wait before `publish` is refused with `OVERLOADED`. Default 1,000,000. */
+  readonly itemsMax?: number;
+  /** A consumer whose owner row stands still this long is replaced. Default 2,000. */
+  readonly leaseMs?: number;
+}
+
+/** At 300 bytes each about 30 MB a view. */
+const CHANGES_KEPT = 100_000;
+const ITEMS_MAX = 1_000_000;
+/** A dead consumer is replaced within 3 s: a lease, an eighth of it until somebody looks, and the claim. */
+const LEASE_MS = 2_000;
 
 /**
  * Every persistent port in one LMDB environment. Acknowledged means on disk. Contexts, both slots and other processes
@@ -31,16 +42,18 @@ export interface LmdbTransportOptions extends LmdbOptions, TransportBounds {}
  * ConcursusModule.forRoot({ persistent: lmdb({ path: './data' }) })
  */
 export function lmdb(options: LmdbPersistentOptions): LayerProvider<'persistent'> {
+  checkPath('lmdb', options);
+  const changesKept = positive('changesKept', options.changesKept ?? CHANGES_KEPT);
   return {
     slot: 'persistent',
     name: 'lmdb',
-    capabilities,
+    capabilities: lmdbCapabilities,
     create(context: LayerContext): Layer<'persistent'> {
       const session = new Session(options, context);
       const ports: PersistentPorts = {
         eventStore: new LmdbEventStore(session),
         eventFeed: new LmdbEventFeed(session),
-        viewStore: new LmdbViewStore(session, options.changesKept ?? 100_000),
+        viewStore: new LmdbViewStore(session, changesKept),
         snapshotStore: new LmdbSnapshotStore(session),
         checkpointStore: new LmdbCheckpointStore(session),
         quarantine: new LmdbQuarantine(session, options.quarantine ?? defaultQuarantineQuota),
@@ -62,19 +75,24 @@ export function lmdb(options: LmdbPersistentOptions): LayerProvider<'persistent'
  * Of several processes subscribed to one group one handles its items, the others stand by.
  */
 export function lmdbTransport(options: LmdbTransportOptions): LayerProvider<'durable'> {
+  checkPath('lmdbTransport', options);
+  const bounds = {
+    itemsMax: positive('itemsMax', options.itemsMax ?? ITEMS_MAX),
+    leaseMs: positive('leaseMs', options.leaseMs ?? LEASE_MS),
+  };
   return {
     slot: 'durable',
     name: 'lmdb',
-    capabilities,
+    capabilities: lmdbTransportCapabilities,
     create(context: LayerContext): Layer<'durable'> {
       const session = new Session(options, context);
-      const eventTransport = new LmdbEventTransport(session, context.logger, options);
+      const eventTransport = new LmdbEventTransport(session, context.logger, bounds);
       return {
         ports: { eventTransport },
         async connect() {
           session.open();
         },
-        drain: () => session.drain(),
+        drain: () => eventTransport.drain(),
         async close() {
           await eventTransport.stop();
           await session.close();
@@ -82,4 +100,19 @@ export function lmdbTransport(options: LmdbTransportOptions): LayerProvider<'dur
       };
     },
   };
+}
+
+function checkPath(provider: string, options: LmdbOptions): void {
+  if (options.mapSizeBytes !== undefined) positive('mapSizeBytes', options.mapSizeBytes);
+  if (typeof options.path === 'string' && options.path !== '') return;
+  throw new ConfigurationError('INVALID_OPTION', `${provider} was given no path.`, {
+    fix: 'Give the folder the environment is to live in, as path.',
+  });
+}
+
+function positive(name: string, value: number): number {
+  if (Number.isSafeInteger(value) && value > 0) return value;
+  throw new ConfigurationError('INVALID_OPTION', `${name} is ${value}.`, {
+    fix: `Give ${name} as a whole number above 0.`,
+  });
 }

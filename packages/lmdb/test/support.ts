@@ -1,0 +1,76 @@
+/** What the specs of this package share: layers in scratch folders, facts, and child processes that run TypeScript. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { canonicalJson, Fact, SystemClock } from '@concursus/core';
+import type { Append, Fact as FactType, Layer, LayerContext, WireValue } from '@concursus/core';
+import { lmdb, type LmdbPersistentOptions } from '../src/index.js';
+
+export const silent = { log: () => undefined, warn: () => undefined, error: () => undefined };
+
+const folders: string[] = [];
+
+/** A folder that `cleanUp` removes. */
+export function scratchFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'concursus-lmdb-'));
+  folders.push(folder);
+  return folder;
+}
+
+export function cleanUp(): void {
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
+}
+
+export function contextOf(context = 'spec'): LayerContext {
+  return { context, clock: new SystemClock(), logger: silent };
+}
+
+export async function openLayer(
+  path: string,
+  options: Partial<LmdbPersistentOptions> = {},
+  context = 'spec',
+): Promise<Layer<'persistent'>> {
+  const layer = await lmdb({ path, ...options }).create(contextOf(context));
+  await layer.connect();
+  return layer;
+}
+
+export interface FactParts {
+  readonly id?: string;
+  readonly at?: number;
+  readonly name?: string;
+  readonly version?: string;
+  readonly stream?: string;
+  readonly sequence?: number;
+  readonly parameters?: WireValue;
+}
+
+export function fact(parts: FactParts = {}): FactType {
+  return new Fact({
+    tenant: '',
+    aggregateType: 'lamp',
+    aggregateId: parts.id ?? '1',
+    name: parts.name ?? 'screwedIn',
+    version: parts.version ?? '0',
+    eventTime: parts.at ?? 0,
+    streamId: parts.stream ?? '',
+    sequence: parts.sequence ?? -1,
+    characteristics: 0,
+    content: canonicalJson(parts.parameters ?? { wattage: 60 }),
+  });
+}
+
+export function appendOf(facts: readonly FactType[], receivedAt = 1_000): Append {
+  return { facts, receivedAt };
+}
+
+const loader = new URL('../../../test/run-typescript.mjs', import.meta.url).href;
+
+/** Starts a TypeScript file of this folder as a process of its own. */
+export function startChild(file: string, args: readonly string[]): ChildProcess {
+  return spawn(process.execPath, ['--import', loader, fileURLToPath(new URL(file, import.meta.url)), ...args], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+}
