@@ -118,7 +118,10 @@ export class Hydrator {
       return instance;
     }
     for (const key in parameters) {
-      if (isForbiddenKey(key) || !Object.hasOwn(parameters, key)) continue;
+      if (!Object.hasOwn(parameters, key)) continue;
+      // Of the forbidden keys two are inherited by everything: the set is asked only where one is near.
+      const inherited = key in this.prototype;
+      if ((inherited || key === 'prototype') && isForbiddenKey(key)) continue;
       let property = key;
       let codec: ValueCodec<unknown> | undefined;
       if (this.maps) {
@@ -129,7 +132,7 @@ export class Hydrator {
         } else if (this.byProperty.has(key)) continue; // the property travels under another name
       }
       if (keep !== undefined && !keep.has(property)) continue;
-      this.set(instance, property, codec, parameters[key]!, property in this.prototype);
+      this.set(instance, property, codec, parameters[key]!, property === key ? inherited : property in this.prototype);
     }
     return instance;
   }
