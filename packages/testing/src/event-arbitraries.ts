@@ -163,9 +163,7 @@ export function messyDeliveries<T>(items: readonly T[]): fc.Arbitrary<readonly (
 }
 
 /** Facts and two ways in which they may arrive: the raw material of law 2. */
-export function deliveredTwice<T>(
-  histories: fc.Arbitrary<readonly T[]>,
-): fc.Arbitrary<{
+export function deliveredTwice<T>(histories: fc.Arbitrary<readonly T[]>): fc.Arbitrary<{
   readonly items: readonly T[];
   readonly one: readonly (readonly T[])[];
   readonly other: readonly (readonly T[])[];

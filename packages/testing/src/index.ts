@@ -32,3 +32,14 @@ export {
   type FactSketch,
 } from './event-arbitraries.js';
 export { eventStoreContract } from './event-store.contract.js';
+export { eventFeedContract } from './event-feed.contract.js';
+export { viewStoreContract } from './view-store.contract.js';
+export {
+  checkpointStoreContract,
+  quarantineContract,
+  quarantineQuotaContract,
+  smallQuota,
+  snapshotStoreContract,
+  transientCacheContract,
+} from './coordination.contract.js';
+export { eventTransportContract, smallItemsMax, transportBoundContract } from './event-transport.contract.js';
