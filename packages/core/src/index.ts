@@ -37,7 +37,6 @@ export type {
   FoldAggregate,
   PayloadOf,
   StateOf,
-  ValueCodec,
 } from './mapping/event-class.js';
 export { contextOf, type EventContext } from './mapping/event-context.js';
 export { AggregateModel, type FoldInfo, type FoldState } from './mapping/aggregate-model.js';
@@ -157,6 +156,9 @@ export { Projections, type ViewAudit, type ViewDifference } from './projection/p
 export { projectionModel } from './projection/projection-model.js';
 export { ProjectionRunner, type RunnerOptions, type RunnerParts } from './projection/projection-runner.js';
 export type { ParkedAggregate } from './projection/track.js';
+
+// Processing: who may run a consumer.
+export { Ownership, type OwnershipOptions } from './processing/ownership.js';
 
 // Queries: what is, what was, what was known.
 export { Histories, type AggregateRef, type HistoryOptions, type TimeInput } from './query/event-source.js';

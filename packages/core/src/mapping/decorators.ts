@@ -4,8 +4,9 @@
  * module evaluated twice, or two installed versions of this package, do not disturb each other.
  */
 import type { StandardSchemaV1 } from '@standard-schema/spec';
+import type { Codec } from '../model/codecs.js';
 import { ConfigurationError } from '../model/errors.js';
-import type { AggregateClass, AggregateLike, EventClass, ValueCodec } from './event-class.js';
+import type { AggregateClass, AggregateLike, EventClass } from './event-class.js';
 import { nameOf } from './event-class.js';
 import type { EventContext } from './event-context.js';
 
@@ -198,7 +199,7 @@ export function handlersOf(cls: unknown): readonly HandlerMeta[] {
 /** What was recorded on a property of an event class. */
 export interface FieldMeta {
   readonly wireName?: string;
-  readonly codec?: ValueCodec<unknown>;
+  readonly codec?: Codec<unknown>;
   readonly indexed?: boolean;
   /** The narrative threads that the property's value belongs to. */
   readonly threads?: readonly string[];
@@ -217,9 +218,9 @@ export function WireName(name: string) {
 }
 
 /** The property's values travel through a codec: `Date`, bigint, bytes or a type of your own. The codec must be of the property's type. */
-export function Coded<T>(codec: ValueCodec<T>) {
-  return <K extends string>(target: { readonly [P in K]?: T | null }, property: K): void =>
-    recordField(target, property, { codec: codec as ValueCodec<unknown> });
+export function Coded<T>(codec: Codec<T>) {
+  return <K extends string>(target: { readonly [P in K]?: T }, property: K): void =>
+    recordField(target, property, { codec: codec as Codec<unknown> });
 }
 
 /** The property can be searched by value over time. It also declares the key. */

@@ -53,13 +53,6 @@ export type Cases<Ev extends EventRecord, Rest extends readonly unknown[], R> = 
   readonly [K in keyof Ev]: (event: InstanceType<Ev[K]>, ...rest: Rest) => R;
 };
 
-/** A value that turns into a wire value and back: Date, bigint, bytes or a user's own. Both ways refuse with `PARAMETER_TYPE` and the path. */
-export interface ValueCodec<T> {
-  readonly name: string;
-  toWire(value: T, path: string): unknown;
-  fromWire(wire: unknown, path: string): T;
-}
-
 /** How an aggregate or class is called in messages. */
 export function nameOf(target: unknown): string {
   if (typeof target === 'function') return target.name === '' ? 'an unnamed class' : target.name;

@@ -3,16 +3,17 @@
  * Foreign data never runs a constructor, field initialiser or setter, and never reaches a prototype.
  */
 import { isForbiddenKey } from '../model/canonical-json.js';
+import type { Codec } from '../model/codecs.js';
 import { ConfigurationError, InvalidEventError } from '../model/errors.js';
 import type { Parameters, WireValue } from '../model/event.js';
 import type { FieldMeta } from './decorators.js';
-import type { EventClass, ValueCodec } from './event-class.js';
+import type { EventClass } from './event-class.js';
 import { nameOf } from './event-class.js';
 
 interface FieldPlan {
   readonly property: string;
   readonly wire: string;
-  readonly codec: ValueCodec<unknown> | undefined;
+  readonly codec: Codec<unknown> | undefined;
   /** The prototype has something of this name, a setter perhaps: define, never assign. */
   readonly define: boolean;
   /** Every object inherits something of this name: look for an own key. */
@@ -123,7 +124,7 @@ export class Hydrator {
       const inherited = key in this.prototype;
       if ((inherited || key === 'prototype') && isForbiddenKey(key)) continue;
       let property = key;
-      let codec: ValueCodec<unknown> | undefined;
+      let codec: Codec<unknown> | undefined;
       if (this.maps) {
         const plan = this.byWire.get(key);
         if (plan !== undefined) {
@@ -145,8 +146,7 @@ export class Hydrator {
       const plan = this.byWire.get(key);
       if (plan === undefined && this.byProperty.has(key)) continue;
       const value = copyWire(parameters[key]!);
-      plain[plan?.property ?? key] =
-        plan?.codec === undefined || value === null ? value : plan.codec.fromWire(value, key);
+      plain[plan?.property ?? key] = plan?.codec === undefined ? value : plan.codec.fromWire(value, key);
     }
     return plain;
   }
@@ -175,10 +175,7 @@ export class Hydrator {
       const plan = this.maps ? this.byProperty.get(property) : undefined;
       if (plan === undefined) wire[property] = value;
       else
-        wire[plan.wire] =
-          plan.codec === undefined || value === null || value === undefined
-            ? value
-            : plan.codec.toWire(value, plan.wire);
+        wire[plan.wire] = plan.codec === undefined || value === undefined ? value : plan.codec.toWire(value, plan.wire);
     }
     return wire;
   }
@@ -186,12 +183,12 @@ export class Hydrator {
   private set(
     instance: Record<string, unknown>,
     property: string,
-    codec: ValueCodec<unknown> | undefined,
+    codec: Codec<unknown> | undefined,
     wire: WireValue,
     guard: boolean,
   ): void {
     const value =
-      codec !== undefined && wire !== null
+      codec !== undefined
         ? codec.fromWire(copyWire(wire), this.wireOf(property))
         : typeof wire === 'object'
           ? copyWire(wire)

@@ -5,6 +5,7 @@ import {
   at,
   Coded,
   contextOf,
+  dateCodec,
   defineAggregate,
   emitEach,
   emitterFor,
@@ -23,7 +24,6 @@ import {
   type Fact,
   type Parameters,
   type StateOf,
-  type ValueCodec,
 } from '../../src/index.js';
 import { Delivered, DeliveryFailed, LoadedOntoTruck, Parcel, ReceivedAtDepot } from '../mapping/parcels.js';
 
@@ -227,7 +227,6 @@ defineAggregate('wrong', {
 });
 
 // Fields and upcasters.
-declare const dateCodec: ValueCodec<Date>;
 @Event()
 export class Scanned {
   @Coded(dateCodec) readonly seenAt!: Date;
