@@ -1,0 +1,148 @@
+/** What the board shows in one piece, and when it has changed. */
+import { Inject, Injectable, type OnModuleDestroy } from '@nestjs/common';
+import { Clock, EventFeed, InjectPort, InjectView, OrdinalPosition, Quarantine, View } from '@concursus/core';
+import { CarrierCell, Carriers } from '../flights/carriers.projection.js';
+import { FLIGHTS } from '../flights/context.js';
+import { readStatuses } from '../flights/flights.controller.js';
+import type { FlightStatus } from '../flights/flight.js';
+import { FlightStatuses, StatusCell } from '../flights/flight-status.projection.js';
+import { OriginDay, OriginDayCell } from '../flights/origin-day.projection.js';
+import { Loader, type Loading } from '../load/loader.js';
+import { PARCELS } from '../parcels/context.js';
+
+export interface BoardSummary {
+  readonly status: Record<FlightStatus, number>;
+  readonly origins: readonly ({ readonly origin: string; readonly day: string } & OriginDayCell)[];
+  readonly carriers: readonly ({ readonly carrier: string } & CarrierCell)[];
+  readonly loading: Loading | null;
+  /** Items in the quarantine. */
+  readonly quarantined: number;
+  /** Events of the flights context. */
+  readonly recorded: number;
+  /** Another text whenever any figure is another. */
+  readonly revision: string;
+}
+
+/** A summary a second at most twice, however many look at it. */
+const TICK_MS = 500;
+/** Days and origins shown at most: ten years of three airports. */
+const CELLS_MAX = 10_000;
+const COUNT_PAGE = 200;
+
+type Listener = (summary: BoardSummary) => void;
+
+/** Counts quarantined items by reading each once. Nothing in this app takes an item out again. */
+class ItemCount {
+  private last: string | undefined;
+  private items = 0;
+  private reading: Promise<number> | undefined;
+
+  constructor(private readonly quarantine: Quarantine) {}
+
+  now(): Promise<number> {
+    this.reading ??= this.read().finally(() => (this.reading = undefined));
+    return this.reading;
+  }
+
+  private async read(): Promise<number> {
+    for (;;) {
+      const page = await this.quarantine.list(this.last, COUNT_PAGE);
+      this.items += page.length;
+      this.last = page.at(-1)?.id ?? this.last;
+      if (page.length < COUNT_PAGE) return this.items;
+    }
+  }
+}
+
+@Injectable()
+export class BoardService implements OnModuleDestroy {
+  private readonly listeners = new Set<Listener>();
+  private readonly stopping = new AbortController();
+  private readonly counts: readonly ItemCount[];
+  private ticking = false;
+  private last: BoardSummary | undefined;
+
+  constructor(
+    @InjectView(FlightStatuses) private readonly statuses: View<StatusCell>,
+    @InjectView(OriginDay) private readonly originDays: View<OriginDayCell>,
+    @InjectView(Carriers) private readonly carriers: View<CarrierCell>,
+    @InjectPort(EventFeed, FLIGHTS) private readonly feed: EventFeed,
+    @InjectPort(Clock, FLIGHTS) private readonly clock: Clock,
+    @InjectPort(Quarantine, FLIGHTS) flights: Quarantine,
+    @InjectPort(Quarantine, PARCELS) parcels: Quarantine,
+    @Inject(Loader) private readonly loader: Loader,
+  ) {
+    this.counts = [new ItemCount(flights), new ItemCount(parcels)];
+  }
+
+  onModuleDestroy(): void {
+    this.stopping.abort();
+    this.listeners.clear();
+  }
+
+  /** True once the app goes down: streams end. */
+  get stopped(): AbortSignal {
+    return this.stopping.signal;
+  }
+
+  async summary(): Promise<BoardSummary> {
+    const { revision, recorded, quarantined } = await this.revision();
+    if (this.last?.revision === revision) return this.withLoading(this.last);
+    const [status, origins, carriers] = await Promise.all([
+      readStatuses(this.statuses),
+      this.originDays.find({ limit: CELLS_MAX }),
+      this.carriers.find({ limit: CELLS_MAX }),
+    ]);
+    this.last = {
+      status,
+      origins: origins.rows.map(({ key, value }) => ({ origin: key.slice(0, 3), day: key.slice(4), ...value })),
+      carriers: carriers.rows.map(({ key, value }) => ({ carrier: key, ...value })),
+      loading: this.loader.loading ?? null,
+      quarantined,
+      recorded,
+      revision,
+    };
+    return this.last;
+  }
+
+  /** Called now, and then with each change, at most every 500 ms. The result ends it. */
+  listen(listener: Listener): () => void {
+    this.listeners.add(listener);
+    void this.summary().then(listener, () => undefined);
+    if (!this.ticking) void this.tick();
+    return () => void this.listeners.delete(listener);
+  }
+
+  private async tick(): Promise<void> {
+    this.ticking = true;
+    let told = '';
+    while (this.listeners.size > 0 && !this.stopping.signal.aborted) {
+      try {
+        const summary = await this.summary();
+        const text = `${summary.revision} ${summary.loading?.line} ${summary.loading?.done}`;
+        if (text !== told) for (const listener of this.listeners) listener(summary);
+        told = text;
+      } catch {
+        // The store is closing or busy: the next tick tells.
+      }
+      await this.clock.sleep(TICK_MS, this.stopping.signal);
+    }
+    this.ticking = false;
+  }
+
+  private withLoading(summary: BoardSummary): BoardSummary {
+    return { ...summary, loading: this.loader.loading ?? null };
+  }
+
+  private async revision(): Promise<{ revision: string; recorded: number; quarantined: number }> {
+    const views = await Promise.all([
+      this.statuses.lastChange(),
+      this.originDays.lastChange(),
+      this.carriers.lastChange(),
+    ]);
+    const recorded = OrdinalPosition.of(await this.feed.end()).ordinal;
+    const items = await Promise.all(this.counts.map((count) => count.now()));
+    const quarantined = items.reduce((sum, count) => sum + count, 0);
+    return { revision: [...views, recorded, quarantined].join('.'), recorded, quarantined };
+  }
+}

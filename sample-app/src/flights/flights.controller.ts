@@ -1,0 +1,106 @@
+/** What is known about flights: figures from the views, states and histories from the events. Fixed routes stand before `:flight`. */
+import { Controller, Get, Param, Query } from '@nestjs/common';
+import { ApiOperation, ApiQuery, ApiTags } from '@nestjs/swagger';
+import {
+  formatTime,
+  Histories,
+  InjectPort,
+  InjectView,
+  States,
+  toHistoryJson,
+  type HistoryJson,
+  type View,
+} from '@concursus/core';
+import { notFound } from '../web/problem.js';
+import { momentOf } from '../web/query.js';
+import { CarrierCell, Carriers } from './carriers.projection.js';
+import { FLIGHTS } from './context.js';
+import { carrierOf, checkCarrier, checkDay, checkFlightId, checkOrigin, dayOf, originOf } from './flight-id.js';
+import { Flight, flightStatuses, type FlightStatus } from './flight.js';
+import { FlightStatuses, StatusCell } from './flight-status.projection.js';
+import { OriginDay, OriginDayCell, originDayKey } from './origin-day.projection.js';
+
+type Query = Readonly<Record<string, unknown>>;
+
+@ApiTags('flights')
+@Controller('flights')
+export class FlightsController {
+  constructor(
+    @InjectView(FlightStatuses) private readonly statuses: View<StatusCell>,
+    @InjectView(OriginDay) private readonly originDays: View<OriginDayCell>,
+    @InjectView(Carriers) private readonly carriers: View<CarrierCell>,
+    @InjectPort(States, FLIGHTS) private readonly states: States,
+    @InjectPort(Histories, FLIGHTS) private readonly histories: Histories,
+  ) {}
+
+  @Get('status')
+  @ApiOperation({ summary: 'How many flights are in each status now.' })
+  status(): Promise<Record<FlightStatus, number>> {
+    return readStatuses(this.statuses);
+  }
+
+  @Get('origins/:origin/days/:day')
+  @ApiOperation({ summary: 'What left an airport on a day.' })
+  async originDay(@Param('origin') origin: string, @Param('day') day: string): Promise<OriginDayCell> {
+    checkOrigin(origin);
+    checkDay(day);
+    const row = await this.originDays.get(originDayKey(origin, day));
+    if (row === undefined) throw notFound(`flights out of ${origin} on ${day}`);
+    return row.value;
+  }
+
+  @Get('carriers/:carrier')
+  @ApiOperation({ summary: 'How punctual a carrier’s arrived flights were.' })
+  async carrier(@Param('carrier') carrier: string): Promise<CarrierCell> {
+    checkCarrier(carrier);
+    const row = await this.carriers.get(carrier);
+    if (row === undefined) throw notFound(`carrier ${carrier}`);
+    return row.value;
+  }
+
+  @Get(':flight')
+  @ApiOperation({ summary: 'A flight now, as of an event time, as known at a processing time.' })
+  @ApiQuery({ name: 'asOf', required: false })
+  @ApiQuery({ name: 'knownAt', required: false })
+  async flight(@Param('flight') id: string, @Query() query: Query): Promise<object> {
+    checkFlightId(id);
+    const found = await this.states.get(Flight, id, momentOf(query));
+    if (found === undefined) throw notFound(`flight ${id}`);
+    const { status, departedAt, arrivedAt, ...rest } = found.state;
+    return {
+      flight: id,
+      status,
+      carrier: carrierOf(id),
+      origin: originOf(id),
+      day: dayOf(id),
+      ...rest,
+      departedAt: departedAt === null ? null : formatTime(departedAt),
+      arrivedAt: arrivedAt === null ? null : formatTime(arrivedAt),
+      events: found.events,
+      incomplete: found.incomplete,
+      extraInitial: found.extraInitial,
+      afterTerminal: found.afterTerminal,
+    };
+  }
+
+  @Get(':flight/history')
+  @ApiOperation({
+    summary: 'What was reported about a flight, in fold order, with how often each report was repeated.',
+  })
+  @ApiQuery({ name: 'asOf', required: false })
+  @ApiQuery({ name: 'knownAt', required: false })
+  async history(@Param('flight') id: string, @Query() query: Query): Promise<HistoryJson[]> {
+    checkFlightId(id);
+    const facts = await this.histories.collect(Flight, id, { ...momentOf(query), withRepeats: true });
+    if (facts.length === 0) throw notFound(`flight ${id}`);
+    return facts.map(toHistoryJson);
+  }
+}
+
+/** All five, zeros included. */
+export async function readStatuses(view: View<StatusCell>): Promise<Record<FlightStatus, number>> {
+  const rows = await view.getMany(flightStatuses);
+  const counts = {} as Record<FlightStatus, number>;
+  flightStatuses.forEach((status, i) => (counts[status] = rows[i]?.value.flights ?? 0));
+  return counts;
+}

@@ -1,0 +1,19 @@
+/** The flights context: its aggregate, its projections and its doors. */
+import { Module } from '@nestjs/common';
+import { ConcursusModule } from '@concursus/core';
+import { LoadModule } from '../load/load.module.js';
+import { Carriers } from './carriers.projection.js';
+import { FLIGHTS } from './context.js';
+import { Flight } from './flight.js';
+import { FlightStatuses } from './flight-status.projection.js';
+import { FlightsController } from './flights.controller.js';
+import { OriginDay } from './origin-day.projection.js';
+import { ReportsController } from './reports.controller.js';
+
+@Module({
+  imports: [ConcursusModule.forFeature([Flight], { context: FLIGHTS }), LoadModule],
+  controllers: [ReportsController, FlightsController],
+  providers: [FlightStatuses, OriginDay, Carriers],
+  exports: [FlightStatuses, OriginDay, Carriers],
+})
+export class FlightsModule {}
