@@ -2,6 +2,8 @@
  * Laws 2, 3, 4 and 6 of the design, on every embedded provider: for any multiset of events and any delivery of it (order,
  * repeats, batches), histories, outcomes, states and views equal those of a plain model: arrays, filter, sort, fold.
  *
+ * Over 400 lines, and one subject: the model and the laws it decides.
+ *
  * All runs share one store and one running view, each under a tenant of its own, so a run also meets what others left.
  */
 import { mkdtempSync, rmSync } from 'node:fs';

@@ -45,7 +45,7 @@ export class InMemoryViewStore extends ViewStore {
   constructor(
     private readonly session: MemorySession,
     /** Changes kept of one view at least; up to twice as many are held before the oldest go. */
-    private readonly changesMax: number,
+    private readonly changesKept: number,
   ) {
     super();
     session.onClose(() => {
@@ -93,7 +93,7 @@ export class InMemoryViewStore extends ViewStore {
         );
       }
       // Trimmed by halves, so that a change costs no move of all others.
-      if (view.changes.length > 2 * this.changesMax) view.changes = view.changes.slice(-this.changesMax);
+      if (view.changes.length > 2 * this.changesKept) view.changes = view.changes.slice(-this.changesKept);
       this.bells.get(id)?.ring();
     }
   }

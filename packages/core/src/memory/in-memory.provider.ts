@@ -22,14 +22,14 @@ const ITEMS_MAX = 100_000;
 
 export interface InMemoryOptions {
   /** Changes kept of one view, at least. Default 100,000. A reader further behind is told `CHANGES_TRIMMED`. */
-  readonly changesMax?: number;
+  readonly changesKept?: number;
   /** What one source may keep in quarantine. */
   readonly quarantineQuota?: QuarantineQuota;
 }
 
 /** The persistent layer in memory: everything the real ones promise but to survive the process. */
 export function inMemory(options: InMemoryOptions = {}): LayerProvider<'persistent'> {
-  const changesMax = positive('changesMax', options.changesMax ?? CHANGES_MAX);
+  const changesKept = positive('changesKept', options.changesKept ?? CHANGES_MAX);
   return {
     slot: 'persistent',
     name: 'in-memory',
@@ -42,7 +42,7 @@ export function inMemory(options: InMemoryOptions = {}): LayerProvider<'persiste
         ports: {
           eventStore: new InMemoryEventStore(session, log, checkpointStore),
           eventFeed: new InMemoryEventFeed(session, log),
-          viewStore: new InMemoryViewStore(session, changesMax),
+          viewStore: new InMemoryViewStore(session, changesKept),
           snapshotStore: new InMemorySnapshotStore(session),
           checkpointStore,
           quarantine: new InMemoryQuarantine(session, options.quarantineQuota),

@@ -48,7 +48,7 @@ export type InvalidEventCode =
   | 'REFUSED';
 
 /** Codes of lost races: read again, decide again. */
-export type ConflictCode = 'LEASE_LOST' | 'CHECKPOINT_MOVED' | 'HISTORY_CHANGED';
+export type ConflictCode = 'LEASE_LOST' | 'CHECKPOINT_MOVED';
 
 /** Codes of passing trouble: try again later. */
 export type UnavailableCode =

@@ -44,7 +44,7 @@ export interface ChangeRecord {
   readonly revision: number;
   readonly retract: Fields | null;
   readonly assert: Fields | null;
-  /** What caused it: identities of events, at most 8, as `type/id@time#name`. */
+  /** What caused it: identities of events, at most 8, as `type/id@time#name`; empty after a retry of a parked aggregate. */
   readonly cause: readonly string[];
 }
 

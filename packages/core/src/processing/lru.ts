@@ -1,47 +1,49 @@
-/** A map that forgets what was used longest ago: for caches that save work and never decide anything. */
+/**
+ * A map that forgets what was not used lately: for caches that save work and never decide anything. Two generations
+ * instead of an order of use: a hit costs no deletion, and what neither generation saw again is dropped as a whole.
+ */
 
 export class LruMap<K, V> {
-  private readonly map = new Map<K, V>();
-  private weight = 0;
+  private young = new Map<K, V>();
+  private old = new Map<K, V>();
+  private youngWeight = 0;
 
-  /** @param max the greatest total weight kept · @param weigh an entry's weight, 1 unless told; read once, when it is set */
+  /** @param max the greatest total weight kept · @param weigh an entry's weight, 1 unless told */
   constructor(
     private readonly max: number,
-    private readonly weigh: (value: V) => number = () => 1,
+    private readonly weigh: ((value: V) => number) | undefined = undefined,
   ) {}
 
   get(key: K): V | undefined {
-    const value = this.map.get(key);
-    if (value === undefined) return undefined;
-    this.map.delete(key);
-    this.map.set(key, value);
-    return value;
+    const value = this.young.get(key);
+    if (value !== undefined) return value;
+    const older = this.old.get(key);
+    if (older !== undefined) {
+      this.old.delete(key);
+      this.set(key, older);
+    }
+    return older;
   }
 
   set(key: K, value: V): void {
-    const before = this.map.get(key);
-    if (before !== undefined) {
-      this.weight -= this.weigh(before);
-      this.map.delete(key);
-    }
-    this.map.set(key, value);
-    this.weight += this.weigh(value);
-    for (const [oldest, was] of this.map) {
-      if (this.weight <= this.max) return;
-      this.map.delete(oldest);
-      this.weight -= this.weigh(was);
-    }
+    const before = this.young.get(key);
+    this.young.set(key, value);
+    if (this.weigh === undefined) this.youngWeight += before === undefined ? 1 : 0;
+    else this.youngWeight += this.weigh(value) - (before === undefined ? 0 : this.weigh(before));
+    if (this.youngWeight * 2 <= this.max) return;
+    this.old = this.young;
+    this.young = new Map();
+    this.youngWeight = 0;
   }
 
   delete(key: K): void {
-    const before = this.map.get(key);
-    if (before === undefined) return;
-    this.weight -= this.weigh(before);
-    this.map.delete(key);
+    this.young.delete(key);
+    this.old.delete(key);
   }
 
   clear(): void {
-    this.map.clear();
-    this.weight = 0;
+    this.young = new Map();
+    this.old = new Map();
+    this.youngWeight = 0;
   }
 }

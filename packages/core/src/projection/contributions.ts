@@ -2,8 +2,9 @@
  * What one history adds to a view, and how a change of it becomes new rows: new contributions − old contributions = the delta.
  * Pure but for reads of the ordered index, so one event at the end, a late one and a withdrawn one are the same case.
  */
-import type { WireValue } from '../model/event.js';
+import type { Fact, WireValue } from '../model/event.js';
 import { HandlerError } from '../model/errors.js';
+import { identityText } from '../model/identity.js';
 import { limits } from '../model/limits.js';
 import { compareText, utf8Length } from '../model/text.js';
 import type { ChangeRecord, Fields, IndexEntry, StoredRow } from '../ports/view-store.js';
@@ -125,7 +126,8 @@ export interface ContributionChange {
   readonly aggregate: string;
   readonly before: Contribution;
   readonly after: Contribution;
-  readonly cause: readonly string[];
+  /** What caused it; named in the change record. */
+  readonly facts: readonly Fact[];
 }
 
 interface RowWork {
@@ -182,9 +184,9 @@ function work(works: Map<string, RowWork>, key: string, fields: number, change: 
     works.set(key, row);
   }
   row.aggregates.add(change.aggregate);
-  for (const cause of change.cause) {
-    if (row.cause.length === CAUSES_MAX) break;
-    row.cause.push(cause);
+  for (let i = 0; i < change.facts.length && row.cause.length < CAUSES_MAX; i++) {
+    const cause = identityText(change.facts[i]!);
+    if (!row.cause.includes(cause)) row.cause.push(cause);
   }
   return row;
 }

@@ -116,6 +116,8 @@ export class FoldCache {
   }
 
   private keep(text: string, value: Folded): void {
-    this.folded.set(text, { value, weight: value.facts === undefined ? FACTS_KEPT : value.facts.length + 1 });
+    const weight = value.facts === undefined ? FACTS_KEPT : value.facts.length + 1;
+    const kept = this.folded.get(text);
+    if (kept?.value !== value || kept.weight !== weight) this.folded.set(text, { value, weight });
   }
 }

@@ -3,12 +3,11 @@
  * checkpoint together. Stop 13 of the walk.
  *
  * Projections at one position go in step: the page is read and each aggregate folded once for all of them. One that
- * starts later or failed goes on its own until it stands where the others stand.
+ * starts later or failed goes on its own until it stands where the others stand. Over 400 lines, and one subject: the loop.
  */
 import type { AggregateModel, EventRegistry } from '../mapping/event-registry.js';
 import { aggregateKeyText, type AggregateKey, type Fact } from '../model/event.js';
 import { ConflictError } from '../model/errors.js';
-import { identityText } from '../model/identity.js';
 import type { Position } from '../model/position.js';
 import type { CheckpointStore } from '../ports/checkpoint-store.js';
 import type { Clock } from '../ports/clock.js';
@@ -22,9 +21,6 @@ import { NOTHING, type Contribution } from './contributions.js';
 import { FoldCache } from './fold-cache.js';
 import type { ProjectionModel } from './projection.js';
 import { ownerNameOf, Track, type Computed, type ParkedAggregate, type Touched } from './track.js';
-
-/** Causes named per aggregate and step. */
-const CAUSES_MAX = 8;
 
 export interface RunnerOptions extends OwnershipOptions {
   /** Facts of one step, hence of one transaction. Default 1,000. */
@@ -384,7 +380,7 @@ export class ProjectionRunner {
     for (const [key, parked] of candidates) {
       const result = await this.contributionFromStore(track, key, parked.aggregate);
       if (result instanceof Error) continue;
-      const one: Touched = { text: key, key: parked.aggregate, facts: [], cause: ['retry'] };
+      const one: Touched = { text: key, key: parked.aggregate, facts: [] };
       await track.commit([one], [result], [NOTHING], track.position, this.parts.clock.now());
       released++;
     }
@@ -444,12 +440,10 @@ function touchedBy(facts: readonly Fact[]): Touched[] {
         text,
         key: { tenant: fact.tenant, type: fact.aggregateType, id: fact.aggregateId },
         facts: [],
-        cause: [],
       };
       touched.set(text, one);
     }
     one.facts.push(fact);
-    if (one.cause.length < CAUSES_MAX) one.cause.push(identityText(fact));
   }
   return [...touched.values()];
 }

@@ -40,7 +40,6 @@ export interface Touched {
   readonly key: AggregateKey;
   /** New facts in feed order. */
   readonly facts: Fact[];
-  readonly cause: string[];
 }
 
 /** A step's outcome for one aggregate: its new contribution, or what was thrown. */
@@ -99,7 +98,7 @@ export class Track {
   /** The rows form. */
   fromState(state: object, context: RowsContext, last: Fact | undefined, text: string): Contribution {
     const rows = new Map<string, readonly FieldContribution[]>();
-    addRows(rows, this.model.fields, this.model.rowsOf!(copyState(state), context), timeOf(last), text);
+    addRows(rows, this.model.fields, this.model.rowsOf!(copyState(state), context), timeOf(last, this.tied), text);
     return rows;
   }
 
@@ -134,7 +133,7 @@ export class Track {
         const result = results[i]!;
         const after = result instanceof Error ? NOTHING : result;
         if (after === before[i] || sameContribution(before[i]!, after)) continue;
-        changes.push({ aggregate: touched[i]!.text, before: before[i]!, after, cause: touched[i]!.cause });
+        changes.push({ aggregate: touched[i]!.text, before: before[i]!, after, facts: touched[i]!.facts });
       }
       try {
         const applied = await applyChanges(this.model.fields, changes, {
@@ -217,8 +216,12 @@ export function ownerNameOf(model: ProjectionModel): string {
   return `projection:${model.name}:${model.version}`;
 }
 
+/** For views in which nothing goes by time. */
+const NO_TIME: TimeOrder = { time: '', tie: '' };
+
 /** A state stands at the event time of what was folded last. */
-function timeOf(last: Fact | undefined): TimeOrder {
+function timeOf(last: Fact | undefined, tied: boolean): TimeOrder {
+  if (!tied) return NO_TIME;
   return { time: last === undefined ? '' : orderOfNumber(last.eventTime), tie: '' };
 }
 
@@ -227,8 +230,8 @@ function timeOf(last: Fact | undefined): TimeOrder {
  * identity. Only views that go by time need it, so only they pay for the digest.
  */
 function timeOfEvent(fact: Fact, tied: boolean): TimeOrder {
+  if (!tied) return NO_TIME;
   const time = orderOfNumber(fact.eventTime);
-  if (!tied) return { time, tie: '' };
   const tie = `${orderOfText(fact.streamId)}\u0000${orderOfNumber(fact.sequence)}${orderOfText(fact.name)}\u0000${fact.digest}`;
   return { time, tie };
 }

@@ -1,3 +1,4 @@
+/** The walking skeleton: one event from emitter to query, through the module. */
 import 'reflect-metadata';
 import { Test } from '@nestjs/testing';
 import { expect, it } from 'vitest';

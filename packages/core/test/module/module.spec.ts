@@ -1,4 +1,4 @@
-/** What a user of the module meets: registration in every form, contexts, middleware with dependencies, handlers, overrides. */
+/** What a user of the module meets, one subject: registration in every form, contexts, middleware with dependencies, handlers, overrides. */
 import 'reflect-metadata';
 import { Inject, Injectable, Module } from '@nestjs/common';
 import { Test } from '@nestjs/testing';

@@ -190,11 +190,12 @@ describe('a wiring mistake ends the start', () => {
   });
 
   it('when an aggregate has constructor parameters', async () => {
-    @Aggregate('safe')
+    // The compiler refuses it too; callers without one meet the start-up error.
     class Safe {
       static readonly events = { Opened };
       constructor(readonly n: number) {}
     }
+    Aggregate('safe')(Safe as never);
     await refused(
       { imports: [ConcursusModule.forRoot(), ConcursusModule.forFeature([Safe as never])] },
       'AGGREGATE_CONSTRUCTOR',

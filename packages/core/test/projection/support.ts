@@ -1,0 +1,153 @@
+/** A context without Nest for the specs of the engine: the in-memory ports, one aggregate of bulbs, and a runner over them. */
+import {
+  Aggregate,
+  Event,
+  EventBus,
+  EventHandler,
+  EventRegistry,
+  Histories,
+  inMemory,
+  projectionModel,
+  ProjectionRunner,
+  Projections,
+  States,
+  SystemClock,
+  type Clock,
+  type EventClass,
+  type HandlerMeta,
+  type Layer,
+  type LayerLogger,
+  type PersistentPorts,
+  type ProjectionModel,
+  type RunnerOptions,
+} from '@concursus/core';
+
+@Event({ initial: true })
+export class ScrewedIn {
+  constructor(
+    readonly room: string,
+    readonly wattage: number,
+  ) {}
+}
+
+@Event()
+export class SwitchedOn {}
+
+@Event({ terminal: true })
+export class Burnt {}
+
+@Aggregate('bulb')
+export class Bulb {
+  static readonly events = { ScrewedIn, SwitchedOn, Burnt };
+  room = '';
+  wattage = 0;
+  switched = 0;
+  burnt = false;
+  @EventHandler(ScrewedIn) screwedIn(e: ScrewedIn): void {
+    this.room = e.room;
+    this.wattage = e.wattage;
+  }
+  @EventHandler(SwitchedOn) switchedOn(): void {
+    this.switched++;
+  }
+  @EventHandler(Burnt) hasBurnt(): void {
+    this.burnt = true;
+  }
+}
+
+export const T = Date.parse('2026-01-01T00:00:00Z');
+
+/** Collects what is logged, so that a spec may look, and says nothing. */
+export class QuietLogger implements LayerLogger {
+  readonly lines: string[] = [];
+  log(message: string): void {
+    this.lines.push(message);
+  }
+  warn(message: string): void {
+    this.lines.push(message);
+  }
+  error(message: string): void {
+    this.lines.push(message);
+  }
+}
+
+export interface World {
+  readonly ports: PersistentPorts;
+  readonly bus: EventBus;
+  readonly states: States;
+  readonly histories: Histories;
+  readonly registry: EventRegistry;
+  readonly logger: QuietLogger;
+  readonly clock: Clock;
+  /** A runner as one more process would have it. */
+  runner(
+    models: readonly ProjectionModel[],
+    process?: string,
+    options?: RunnerOptions,
+  ): { runner: ProjectionRunner; projections: Projections };
+  model(
+    cls: new () => object,
+    view: new () => object,
+    handlers?: Readonly<Record<string, EventClass>>,
+    name?: string,
+  ): ProjectionModel;
+  close(): Promise<void>;
+}
+
+export async function world(options: { readonly clock?: Clock; readonly changesKept?: number } = {}): Promise<World> {
+  const clock = options.clock ?? new SystemClock();
+  const logger = new QuietLogger();
+  const layer = (await inMemory(options.changesKept === undefined ? {} : { changesKept: options.changesKept }).create({
+    context: 'spec',
+    clock,
+    logger,
+  })) as Layer<'persistent'>;
+  await layer.connect();
+  const { ports } = layer;
+  const registry = new EventRegistry('spec', [Bulb]);
+  const histories = new Histories(ports.eventStore, registry, clock);
+  const scratch = () => {
+    const other = inMemory().create({ context: 'scratch', clock, logger }) as Layer<'persistent'>;
+    return { views: other.ports.viewStore, checkpoints: other.ports.checkpointStore };
+  };
+  return {
+    ports,
+    registry,
+    histories,
+    logger,
+    clock,
+    bus: new EventBus({
+      registry,
+      store: ports.eventStore,
+      quarantine: ports.quarantine,
+      clock,
+      onError: (error) => logger.error(String(error)),
+    }),
+    states: new States(ports.eventStore, registry, histories),
+    runner(models, process = 'one', runnerOptions = {}) {
+      const parts = {
+        store: ports.eventStore,
+        feed: ports.eventFeed,
+        views: ports.viewStore,
+        checkpoints: ports.checkpointStore,
+        registry,
+        clock,
+        logger,
+        process,
+      };
+      const runner = new ProjectionRunner(parts, models, runnerOptions);
+      return { runner, projections: new Projections(parts, runner, scratch) };
+    },
+    model(cls, view, handlers = {}, name = 'spec') {
+      const instance = new cls();
+      const meta = { name, version: 1, of: Bulb, view };
+      const methods: HandlerMeta[] = Object.entries(handlers).map(([method, event]) => ({
+        method,
+        event,
+        options: {},
+      }));
+      return projectionModel(cls, meta, methods, registry.aggregate(Bulb) as never, () => instance as never);
+    },
+    close: () => layer.close(),
+  };
+}
