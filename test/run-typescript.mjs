@@ -1,18 +1,22 @@
 /**
  * Lets plain Node run the TypeScript sources, for specs that start processes of their own:
- * `node --import <this file> child.ts`. Nothing is checked and nothing is written; packages resolve to their sources.
+ * `node --import <this file> child.ts`. Nothing is checked; packages resolve to their sources. What a source becomes is
+ * kept in the system's temporary folder by the source's hash, because loading the compiler takes longer than most specs.
  */
-import { existsSync, readFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { register } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { isMainThread } from 'node:worker_threads';
 
 const CONDITION = 'concursus-source';
+/** Part of each hash: raise it with the options below. */
+const OPTIONS_VERSION = 1;
 
 // The hooks run in a thread of their own, which loads this file again.
 if (isMainThread) register(import.meta.url);
-
-let typescript;
 
 /** Packages by their sources, and `./file.js` by the `./file.ts` it is made from. */
 export async function resolve(specifier, context, next) {
@@ -26,9 +30,23 @@ export async function resolve(specifier, context, next) {
 
 export async function load(url, context, next) {
   if (!url.startsWith('file:') || !url.endsWith('.ts')) return next(url, context);
-  typescript ??= (await import('typescript')).default;
   const fileName = fileURLToPath(url);
-  const { outputText } = typescript.transpileModule(readFileSync(fileName, 'utf8'), {
+  const text = readFileSync(fileName, 'utf8');
+  const hash = createHash('sha256').update(`${OPTIONS_VERSION}\n${fileName}\n${text}`).digest('hex');
+  const folder = join(tmpdir(), 'concursus-run-typescript');
+  const kept = join(folder, `${hash}.mjs`);
+  if (existsSync(kept)) return { format: 'module', source: readFileSync(kept, 'utf8'), shortCircuit: true };
+  const source = await transpiled(fileName, text);
+  // Written aside and renamed: another process may be doing the same.
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(`${kept}.${process.pid}`, source);
+  renameSync(`${kept}.${process.pid}`, kept);
+  return { format: 'module', source, shortCircuit: true };
+}
+
+async function transpiled(fileName, text) {
+  const { default: typescript } = await import('typescript');
+  return typescript.transpileModule(text, {
     fileName,
     compilerOptions: {
       target: typescript.ScriptTarget.ES2023,
@@ -37,6 +55,5 @@ export async function load(url, context, next) {
       emitDecoratorMetadata: true,
       inlineSourceMap: true,
     },
-  });
-  return { format: 'module', source: outputText, shortCircuit: true };
+  }).outputText;
 }

@@ -24,7 +24,13 @@ async function start(settings: Settings): Promise<void> {
   };
   process.on('SIGTERM', end);
   process.on('SIGINT', end);
-  await app.listen(settings.port, settings.host);
+  try {
+    await app.listen(settings.port, settings.host);
+  } catch (error) {
+    // Gives up what this process runs, so that another need not wait for it.
+    await app.close();
+    throw error;
+  }
   const address = app.getHttpServer().address() as { port: number };
   const host = settings.host.includes(':') ? `[${settings.host}]` : settings.host;
   console.log(`The board is at http://${host}:${address.port}/ and the API at http://${host}:${address.port}/api`);

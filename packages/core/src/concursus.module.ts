@@ -194,8 +194,10 @@ function services(context: string): Provider[] {
         clock: Clock,
         transport: EventTransport | null,
         deduplicator: Deduplicator | undefined,
+        running: { runner: ProjectionRunner },
       ) =>
         new EventBus({
+          pace: () => running.runner.pace(),
           registry: made.registry,
           store,
           quarantine,
@@ -206,7 +208,15 @@ function services(context: string): Provider[] {
           ...(made.options.batchSizeMax === undefined ? {} : { batchSizeMax: made.options.batchSizeMax }),
           ...(made.options.publishQueueMax === undefined ? {} : { publishQueueMax: made.options.publishQueueMax }),
         }),
-      inject: [BOOT, EventStore as never, Quarantine as never, Clock as never, EventTransport as never, DEDUPLICATOR],
+      inject: [
+        BOOT,
+        EventStore as never,
+        Quarantine as never,
+        Clock as never,
+        EventTransport as never,
+        DEDUPLICATOR,
+        RUNNER,
+      ],
     },
     {
       provide: own(QuarantineService),

@@ -1,6 +1,6 @@
 /** What the specs of this package share: layers in scratch folders, facts, and child processes that run TypeScript. */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -12,11 +12,16 @@ export const silent = { log: () => undefined, warn: () => undefined, error: () =
 
 const folders: string[] = [];
 
-/** A folder that `cleanUp` removes. */
-export function scratchFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'concursus-lmdb-'));
+/** A folder on disk that `cleanUp` removes. */
+export function scratchFolder(parent = tmpdir()): string {
+  const folder = mkdtempSync(join(parent, 'concursus-lmdb-'));
   folders.push(folder);
   return folder;
+}
+
+/** A folder in memory where Linux offers that, else on disk: flushes cost nothing there. */
+export function quickFolder(): string {
+  return scratchFolder(existsSync('/dev/shm') ? '/dev/shm' : tmpdir());
 }
 
 export function cleanUp(): void {

@@ -260,7 +260,8 @@ export class Loader implements OnApplicationBootstrap, OnModuleDestroy {
       at: times.latest,
       live: saved.live,
     };
-    await this.checkpoints.save(ROW, JSON.stringify(done), { epoch: owner.epoch });
+    const expected = await this.checkpoints.read(ROW);
+    await this.checkpoints.save(ROW, JSON.stringify(done), { epoch: owner.epoch, expected });
     return true;
   }
 

@@ -1,6 +1,6 @@
 /**
  * Stop 3 of the walk, and the one entry to the road: receive → validate → deduplicate → [buffer] → log and store → publish.
- * A single event, an array and a stream of any length take the same way, in batches.
+ * A single event, an array and a stream of any length take the same way, in batches. Over 400 lines, and one subject: the order of the stages.
  */
 import type { AggregateModel, EventModel } from '../mapping/event-registry.js';
 import type { EventClass } from '../mapping/event-class.js';
@@ -51,6 +51,11 @@ export interface EventBusOptions {
   readonly itemsInFlightMax?: number;
   /** Calls that may wait for room before the next is refused with `OVERLOADED`. Default 10,000. */
   readonly callsWaitingMax?: number;
+  /**
+   * Asked before each batch of a stream: a promise holds the batch until what follows the store has caught up a little.
+   * Batches of all streams are asked one after the other, so one answer lets one batch through.
+   */
+  readonly pace?: (() => Promise<void> | undefined) | undefined;
   /** Facts waiting for transient subscribers, at most. Default 10,000. */
   readonly publishQueueMax?: number;
 }
@@ -78,6 +83,7 @@ export class EventBus {
   private readonly streams = new Set<RecordStream>();
   private readonly host: StreamHost;
   private draining = false;
+  private pacing: Promise<void> = Promise.resolve();
   private drained: Promise<void> | undefined = undefined;
   private calls = 0;
   private idle: (() => void) | undefined = undefined;
@@ -274,6 +280,8 @@ export class EventBus {
   private async enterStream(items: readonly BatchItem[], options: RecordOptions): Promise<void> {
     const waitMs = this.keeper.waitMs(items, options.source ?? DEFAULT_SOURCE);
     if (waitMs > 0) await this.options.clock.sleep(waitMs, options.signal);
+    const { pace } = this.options;
+    if (pace !== undefined) await (this.pacing = this.pacing.then(pace));
     const turn = this.admission.enter(items.length, false);
     if (turn !== undefined) await turn;
   }

@@ -46,7 +46,14 @@ interface Group {
   readonly folds: FoldCache;
   failures: number;
   resumeAtMs: number;
+  /** When it last stood at the feed's end; undefined while it has never been there. */
+  atEndMs: number | undefined;
+  /** True between a step that found something and one that found nothing. */
+  moving: boolean;
 }
+
+/** A follower this far behind the feed slows streams down. Small against the seconds in which readers expect a view to be current. */
+const PACE_MS = 500;
 
 export class ProjectionRunner {
   private readonly ownership: Ownership;
@@ -106,6 +113,20 @@ export class ProjectionRunner {
     return this.progress;
   }
 
+  /**
+   * For whoever feeds the store: undefined while the projections run here keep up, else the next step to wait for.
+   * One that is still catching up from an earlier place slows nobody.
+   */
+  pace(): Promise<void> | undefined {
+    if (this.stopping.signal.aborted) return undefined;
+    const now = this.parts.clock.monotonicMs();
+    for (const group of this.groups) {
+      if (group.atEndMs !== undefined && group.failures === 0 && now - group.atEndMs > PACE_MS && group.moving)
+        return this.progress;
+    }
+    return undefined;
+  }
+
   /** Whether this process runs the projection now. */
   runs(name: string): boolean {
     return this.groups.some((group) => group.tracks.some((track) => track.model.name === name));
@@ -147,6 +168,7 @@ export class ProjectionRunner {
         if (await this.round()) continue;
       } catch (error) {
         this.parts.logger.warn(`Projections could not go on, trying again: ${String(error)}`);
+        this.renewProgress();
         await this.parts.clock.sleep(this.backOffMs, this.stopping.signal);
         continue;
       }
@@ -202,7 +224,10 @@ export class ProjectionRunner {
         const track = group.tracks[i]!;
         const held = this.ownership.held(track.ownerName);
         if (held?.epoch === track.owner.epoch) track.owner = held;
-        else group.tracks.splice(i, 1);
+        else {
+          group.tracks.splice(i, 1);
+          this.renewProgress(); // whoever waited for this projection's next step waits no longer
+        }
       }
     }
     this.groups = this.groups.filter((group) => group.tracks.length > 0);
@@ -213,7 +238,14 @@ export class ProjectionRunner {
       const position = checkpoint === undefined ? this.parts.feed.start() : this.parts.feed.parsePosition(checkpoint);
       const track = new Track(model, this.parts.views, held, checkpoint, position);
       await track.loadParked();
-      this.groups.push({ tracks: [track], folds: new FoldCache(this.parts.store), failures: 0, resumeAtMs: 0 });
+      this.groups.push({
+        tracks: [track],
+        folds: new FoldCache(this.parts.store),
+        failures: 0,
+        resumeAtMs: 0,
+        atEndMs: undefined,
+        moving: false,
+      });
       // What was parked in an earlier run is tried once more with this run's code.
       if (track.parked.size > 0)
         this.retries.push({ name: model.name, text: undefined, done: () => undefined, failed: () => undefined });
@@ -241,8 +273,13 @@ export class ProjectionRunner {
     if (page.facts.length === 0 && from.covers(page.next)) {
       group.failures = 0;
       group.resumeAtMs = 0;
+      group.moving = false;
+      group.atEndMs = this.parts.clock.monotonicMs();
       return false;
     }
+    // Behind since it last stood at the end, or since this step began after a rest there.
+    if (!group.moving && group.atEndMs !== undefined) group.atEndMs = this.parts.clock.monotonicMs();
+    group.moving = true;
     const touched = touchedBy(page.facts);
     const foldFor = (type: string): boolean =>
       group.tracks.some((track) => track.model.rowsOf !== undefined && track.wants(type));
@@ -273,6 +310,7 @@ export class ProjectionRunner {
       }
     }
     await this.commitAll(group, lists, computed, before, page.next);
+    if (page.atEnd) group.atEndMs = this.parts.clock.monotonicMs();
     return true;
   }
 
@@ -357,6 +395,8 @@ export class ProjectionRunner {
       folds: new FoldCache(this.parts.store),
       failures,
       resumeAtMs: this.parts.clock.monotonicMs() + waitMs,
+      atEndMs: undefined,
+      moving: false,
     });
   }
 
