@@ -1,5 +1,6 @@
 /** The law of EventFeed: every recorded fact once, in recorded order, nothing skipped, positions that stay good. */
 import assert from 'node:assert/strict';
+import { setImmediate } from 'node:timers/promises';
 import {
   compareProcessingIds,
   Fact,
@@ -200,6 +201,8 @@ export const eventFeedContract: Contract<'persistent'> = {
             seen.push(...page.facts);
             from = page.next;
             if (done && page.facts.length === 0) return seen;
+            // A page may come without I/O: let the writers have their turn.
+            await setImmediate();
           }
         };
         const [seen] = await Promise.all([read(), ...Array.from({ length: writers }, (_, writer) => write(writer))]);
