@@ -120,7 +120,10 @@ export class LmdbEventTransport extends EventTransport {
     // From now on the group counts: what is accepted is kept for it.
     await this.session.env.queue.run(
       () => {
-        if (this.number(this.cursorKey(group)) === undefined) this.putNumber(this.cursorKey(group), this.first() - 1);
+        if (this.number(this.cursorKey(group)) !== undefined) return;
+        // Before the key is made: both use the one key writer.
+        const done = this.first() - 1;
+        this.putNumber(this.cursorKey(group), done);
       },
       { durable: true, grows: false },
     );

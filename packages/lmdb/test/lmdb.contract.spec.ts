@@ -1,0 +1,48 @@
+/**
+ * Goal: LMDB keeps what every provider promises. Method: enrolment in the contracts, each case on an environment of its
+ * own, in memory-backed folders where the machine has them: what a flush means is not their subject.
+ */
+import {
+  checkpointStoreContract,
+  eventFeedContract,
+  eventStoreContract,
+  eventTransportContract,
+  quarantineContract,
+  quarantineQuotaContract,
+  smallItemsMax,
+  smallQuota,
+  snapshotStoreContract,
+  subjectOf,
+  transportBoundContract,
+  verifyContract,
+  viewStoreContract,
+} from '@concursus/testing';
+import { afterAll, describe, it } from 'vitest';
+import { lmdb, lmdbTransport } from '../src/index.js';
+import { cleanUp, quickFolder } from './support.js';
+
+afterAll(cleanUp);
+
+// The laws run a thousand generated deliveries each.
+const runner = { describe, it: (name: string, body: () => Promise<void>) => it(name, body, 180_000) };
+
+const persistent = subjectOf('lmdb', () => lmdb({ path: quickFolder() }));
+const durable = subjectOf('lmdb', () => lmdbTransport({ path: quickFolder() }));
+
+verifyContract(eventStoreContract, persistent, runner);
+verifyContract(eventFeedContract, persistent, runner);
+verifyContract(viewStoreContract, persistent, runner);
+verifyContract(snapshotStoreContract, persistent, runner);
+verifyContract(checkpointStoreContract, persistent, runner);
+verifyContract(quarantineContract, persistent, runner);
+verifyContract(
+  quarantineQuotaContract,
+  subjectOf('lmdb', () => lmdb({ path: quickFolder(), quarantine: smallQuota })),
+  runner,
+);
+verifyContract(eventTransportContract, durable, runner);
+verifyContract(
+  transportBoundContract,
+  subjectOf('lmdb', () => lmdbTransport({ path: quickFolder(), itemsMax: smallItemsMax })),
+  runner,
+);
