@@ -1,5 +1,6 @@
 /** Makes the application, ready to listen: what `main.ts` runs and specs start in their own process. */
 import { fileURLToPath } from 'node:url';
+import type { LogLevel } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { DocumentBuilder, SwaggerModule } from '@nestjs/swagger';
@@ -26,12 +27,15 @@ function headers(request: Request, response: Response, next: NextFunction): void
   next();
 }
 
-export async function createApp(settings: Settings): Promise<NestExpressApplication> {
+export async function createApp(
+  settings: Settings,
+  logger: LogLevel[] = ['log', 'warn', 'error', 'fatal'],
+): Promise<NestExpressApplication> {
   // Bodies are read by whoever takes them: a parser in front would take bad ones away from the quarantine.
   const app = await NestFactory.create<NestExpressApplication>(AppModule.with(settings), {
     bodyParser: false,
     forceCloseConnections: true,
-    logger: ['log', 'warn', 'error', 'fatal'],
+    logger,
     abortOnError: false,
   });
   app.disable('x-powered-by');
