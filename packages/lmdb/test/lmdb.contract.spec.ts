@@ -17,14 +17,15 @@ import {
   verifyContract,
   viewStoreContract,
 } from '@concursus/testing';
-import { afterAll, describe, it } from 'vitest';
+import { afterAll, describe, it, vi } from 'vitest';
 import { lmdb, lmdbTransport } from '../src/index.js';
 import { cleanUp, quickFolder } from './support.js';
 
 afterAll(cleanUp);
 
 // The laws run a thousand generated deliveries each.
-const runner = { describe, it: (name: string, body: () => Promise<void>) => it(name, body, 180_000) };
+vi.setConfig({ testTimeout: 180_000 });
+const runner = { describe, it };
 
 const persistent = subjectOf('lmdb', () => lmdb({ path: quickFolder() }));
 const durable = subjectOf('lmdb', () => lmdbTransport({ path: quickFolder() }));
