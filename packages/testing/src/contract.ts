@@ -119,18 +119,18 @@ export interface Failure {
   readonly error: unknown;
 }
 
-/** Runs the cases one after the other and tells which failed; with `first`, only until one did. A case that takes over 10 s failed. */
+/** Runs the cases one after the other and tells which failed; with `first`, only until one did. A case that takes longer than `caseMs` (default 10 s) failed. */
 export async function failures<S extends Slot>(
   contract: Contract<S>,
   subject: Subject<S>,
-  options: { readonly runs?: number; readonly first?: boolean } = {},
+  options: { readonly runs?: number; readonly first?: boolean; readonly caseMs?: number } = {},
 ): Promise<readonly Failure[]> {
   const world: World = { runs: options.runs ?? 1_000 };
   const failed: Failure[] = [];
   for (const each of contract.cases) {
     const planned = plan(each, subject);
     try {
-      await within(runOn(planned, subject, world), 10_000, `"${planned.name}"`);
+      await within(runOn(planned, subject, world), options.caseMs ?? 10_000, `"${planned.name}"`);
     } catch (error) {
       failed.push({ name: planned.name, error });
       if (options.first === true) break;

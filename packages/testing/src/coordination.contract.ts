@@ -341,6 +341,7 @@ export const quarantineContract: Contract<'persistent'> = {
           if (page.length === 0) break;
           assert.ok(page.length <= 10);
           paged.push(...page.map((item) => item.id));
+          assert.ok(paged.length <= ids.length, 'no item comes twice');
         }
         assert.deepEqual(paged, ids);
       },

@@ -29,6 +29,7 @@ async function follow(feed: EventFeed, from: Position, limit: number): Promise<{
       assert.equal(page.next.toString(), from.toString(), 'next is where it was when there was nothing');
       return { facts, next: page.next };
     }
+    assert.ok(!from.covers(page.next), 'a page with facts moves on');
     from = page.next;
   }
 }
@@ -199,6 +200,7 @@ export const eventFeedContract: Contract<'persistent'> = {
             const done = writing === 0;
             const page = await eventFeed.read(from, 3);
             seen.push(...page.facts);
+            assert.ok(seen.length <= writers * each, 'no fact comes twice');
             from = page.next;
             if (done && page.facts.length === 0) return seen;
             // A page may come without I/O: let the writers have their turn.

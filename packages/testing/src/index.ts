@@ -43,3 +43,4 @@ export {
   transientCacheContract,
 } from './coordination.contract.js';
 export { eventTransportContract, smallItemsMax, transportBoundContract } from './event-transport.contract.js';
+export { Faults, type Fault, type FaultKind } from './faulty-port.js';
