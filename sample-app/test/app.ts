@@ -18,8 +18,8 @@ const START_MS = 60_000;
 export interface RunningApp {
   readonly url: string;
   readonly pid: number;
-  /** SIGTERM; resolves to the exit code. */
-  stop(): Promise<number | null>;
+  /** SIGTERM; rejects when it does not exit with 0. */
+  stop(): Promise<void>;
   /** SIGKILL; resolves when the process is gone. */
   kill(): Promise<void>;
   /** What it has printed so far. */
@@ -48,7 +48,11 @@ export async function startApp(env: Readonly<Record<string, string>> = {}): Prom
     return {
       url: await listening,
       pid: child.pid!,
-      stop: () => end(child, 'SIGTERM'),
+      stop: async () => {
+        const code = await end(child, 'SIGTERM');
+        if (code !== 0 && child.signalCode !== 'SIGKILL')
+          throw new Error(`The application ended with ${code}:\n${text}`);
+      },
       kill: async () => void (await end(child, 'SIGKILL')),
       output: () => text,
     };

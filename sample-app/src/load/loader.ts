@@ -113,6 +113,9 @@ export class Loader implements OnApplicationBootstrap, OnModuleDestroy {
   /** The app listens meanwhile. */
   async onApplicationBootstrap(): Promise<void> {
     const saved = await this.read();
+    if (this.settings.sampleData !== undefined && (saved.file !== null || saved.loaded.length === 0)) {
+      this.progress = { line: saved.line, total: null, done: false };
+    }
     if (!saved.live && this.settings.sampleData !== undefined) {
       this.clock.beginLoad();
       this.clock.follow(saved.at);
@@ -176,7 +179,7 @@ export class Loader implements OnApplicationBootstrap, OnModuleDestroy {
       if (this.stopping.signal.aborted) return;
       this.progress = { line: file.lines, total: file.lines, done: true };
       saved = await this.read();
-    }
+    } else this.progress = undefined;
     this.goLive();
     if (!saved.live) await this.markLive();
   }
