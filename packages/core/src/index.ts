@@ -57,6 +57,7 @@ export {
   type TypedEmitter,
 } from './mapping/typed-emitter.js';
 export { Upcast, upcastsOf, type UpcastFunction, type UpcastMeta, type UpcastOptions } from './mapping/upcaster.js';
+export { loadClassValidator } from './class-validator.js';
 export type { ClassValidator, InvalidParameters, ValidationResult, ValidParameters } from './mapping/validation.js';
 
 // The ports: what a provider implements.
@@ -145,6 +146,8 @@ export {
 // Projections: views that put themselves right.
 export {
   Projection,
+  projectionMetaOf,
+  type ProjectionMeta,
   type ProjectionModel,
   type ProjectionOptions,
   type Rows,

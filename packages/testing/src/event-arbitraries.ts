@@ -144,31 +144,58 @@ export function histories(
   return fc.array(facts(options), { minLength: 1, maxLength: options.lengthMax ?? 12 });
 }
 
+/** How a delivery is messy, whatever is delivered; see `deliveryOf`. */
+export interface Mess {
+  /** For each item (counted round), when it arrives; more than one number: it is repeated. */
+  readonly arrivals: readonly (readonly number[])[];
+  /** Items of one batch; 0 for all in one. */
+  readonly batchSize: number;
+}
+
+/** Kept apart from what is delivered, so that both shrink on their own. Shrinks towards everything once, in order, in one batch. */
+export function messes(): fc.Arbitrary<Mess> {
+  const arrivals = fc.array(fc.array(fc.nat({ max: 30 }), { minLength: 1, maxLength: 3 }), { maxLength: 24 });
+  return fc.record({ arrivals, batchSize: fc.integer({ min: 0, max: 7 }) });
+}
+
+/** The items as they arrive: each at least once, late, early, repeated, in batches. */
+export function deliveryOf<T>(items: readonly T[], mess: Mess): readonly (readonly T[])[] {
+  const { arrivals, batchSize } = mess;
+  const arriving: { readonly item: T; readonly time: number }[] = [];
+  for (const [i, item] of items.entries()) {
+    const times = arrivals.length === 0 ? [0] : arrivals[i % arrivals.length]!;
+    for (const time of times) arriving.push({ item, time });
+  }
+  // Equal times keep the given order.
+  arriving.sort((a, b) => a.time - b.time);
+  const size = batchSize === 0 ? Math.max(1, arriving.length) : batchSize;
+  const batches: T[][] = [];
+  for (let i = 0; i < arriving.length; i += size) batches.push(arriving.slice(i, i + size).map(({ item }) => item));
+  return batches;
+}
+
 /**
- * Some way in which these facts may arrive: each at least once and up to three times, late, early, in batches of any size.
+ * Some way in which these items may arrive: each at least once and up to three times, late, early, in batches of any size.
  * Shrinks towards all of them once, in their own order, in one batch.
  */
 export function messyDeliveries<T>(items: readonly T[]): fc.Arbitrary<readonly (readonly T[])[]> {
-  const end = items.length * 4;
-  // When an item arrives; more than one number: it is repeated. Equal numbers keep the given order.
-  const arrivals = items.map(() => fc.array(fc.nat({ max: end }), { minLength: 1, maxLength: 3 }));
-  return fc.tuple(fc.tuple(...arrivals), fc.integer({ min: 0, max: 7 })).map(([times, cut]) => {
-    const arriving = items.flatMap((item, i) => times[i]!.map((time) => ({ item, time })));
-    arriving.sort((a, b) => a.time - b.time);
-    const size = cut === 0 ? arriving.length : cut;
-    const batches: T[][] = [];
-    for (let i = 0; i < arriving.length; i += size) batches.push(arriving.slice(i, i + size).map(({ item }) => item));
-    return batches;
-  });
+  return messes().map((mess) => deliveryOf(items, mess));
 }
 
-/** Facts and two ways in which they may arrive: the raw material of law 2. */
+/** Items and a way in which they may arrive. */
+export function delivered<T>(
+  histories: fc.Arbitrary<readonly T[]>,
+): fc.Arbitrary<{ readonly items: readonly T[]; readonly batches: readonly (readonly T[])[] }> {
+  return fc.tuple(histories, messes()).map(([items, mess]) => ({ items, batches: deliveryOf(items, mess) }));
+}
+
+/** Items and two ways in which they may arrive: the raw material of law 2. */
 export function deliveredTwice<T>(histories: fc.Arbitrary<readonly T[]>): fc.Arbitrary<{
   readonly items: readonly T[];
   readonly one: readonly (readonly T[])[];
   readonly other: readonly (readonly T[])[];
 }> {
-  return histories.chain((items) =>
-    fc.record({ items: fc.constant(items), one: messyDeliveries(items), other: messyDeliveries(items) }),
-  );
+  return fc
+    .tuple(histories, messes(), messes())
+    .map(([items, one, other]) => ({ items, one: deliveryOf(items, one), other: deliveryOf(items, other) }));
 }

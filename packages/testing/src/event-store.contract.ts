@@ -21,7 +21,7 @@ import {
 } from '@concursus/core';
 import fc from 'fast-check';
 import { refused, type Contract, type Opened } from './contract.js';
-import { deliveredTwice, factOf, histories, messyDeliveries, type FactSketch } from './event-arbitraries.js';
+import { delivered, deliveredTwice, factOf, histories, type FactSketch } from './event-arbitraries.js';
 
 type World = Opened<'persistent'>;
 
@@ -951,9 +951,8 @@ export const eventStoreContract: Contract<'persistent'> = {
     {
       name: 'law 3: of any delivery each distinct fact is stored once, each repeat is counted, each conflict is told',
       async run(opened, { runs }) {
-        const delivered = histories().chain((items) => fc.tuple(fc.constant(items), messyDeliveries(items)));
         await fc.assert(
-          fc.asyncProperty(delivered, async ([items, batches]) => {
+          fc.asyncProperty(delivered(histories()), async ({ items, batches }) => {
             const tenant = nextTenant();
             const outcomes = await deliver(
               opened,
@@ -984,22 +983,24 @@ export const eventStoreContract: Contract<'persistent'> = {
     {
       name: 'law 4: key order is total and free of arrival, whatever page size and direction',
       async run(opened, { runs }) {
-        const delivered = histories({ id: 'one', lengthMax: 20 }).chain((items) =>
-          fc.tuple(fc.constant(items), messyDeliveries(items), fc.integer({ min: 1, max: 5 })),
-        );
+        const pageSizes = fc.integer({ min: 1, max: 5 });
         await fc.assert(
-          fc.asyncProperty(delivered, async ([, batches, pageSize]) => {
-            const tenant = nextTenant();
-            await deliver(
-              opened,
-              batches.map((batch) => inTenant(batch, tenant)),
-            );
-            const key = { tenant, type: 'parcel', id: 'one' };
-            const read = await readAll(opened.ports.eventStore, key, { pageSize });
-            for (let i = 1; i < read.length; i++) assert.ok(compareKey(read[i - 1]!, read[i]!) < 0);
-            const down = await readAll(opened.ports.eventStore, key, { pageSize, descending: true });
-            assert.deepEqual(contents(down), contents(read.toReversed()));
-          }),
+          fc.asyncProperty(
+            delivered(histories({ id: 'one', lengthMax: 20 })),
+            pageSizes,
+            async ({ batches }, pageSize) => {
+              const tenant = nextTenant();
+              await deliver(
+                opened,
+                batches.map((batch) => inTenant(batch, tenant)),
+              );
+              const key = { tenant, type: 'parcel', id: 'one' };
+              const read = await readAll(opened.ports.eventStore, key, { pageSize });
+              for (let i = 1; i < read.length; i++) assert.ok(compareKey(read[i - 1]!, read[i]!) < 0);
+              const down = await readAll(opened.ports.eventStore, key, { pageSize, descending: true });
+              assert.deepEqual(contents(down), contents(read.toReversed()));
+            },
+          ),
           { numRuns: runs },
         );
       },
@@ -1008,9 +1009,8 @@ export const eventStoreContract: Contract<'persistent'> = {
       name: 'law 5: what was known at a processing time stays, whatever arrives later',
       needs: 'knownAt',
       async run(opened, { runs }) {
-        const delivered = histories({ id: 'one' }).chain((items) => messyDeliveries(items));
         await fc.assert(
-          fc.asyncProperty(delivered, async (batches) => {
+          fc.asyncProperty(delivered(histories({ id: 'one' })), async ({ batches }) => {
             const tenant = nextTenant();
             const key = { tenant, type: 'parcel', id: 'one' };
             let half: { knownAt: ProcessingTime; answer: unknown[][] } | undefined;

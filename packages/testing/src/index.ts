@@ -17,12 +17,15 @@ export {
 export { ManualClock } from './manual-clock.js';
 export {
   aggregateIds,
+  delivered,
   deliveredTwice,
+  deliveryOf,
   eventTimes,
   factOf,
   facts,
   histories,
   initOf,
+  messes,
   messyDeliveries,
   parameters,
   sequences,
@@ -30,6 +33,7 @@ export {
   texts,
   type Delivery,
   type FactSketch,
+  type Mess,
 } from './event-arbitraries.js';
 export { eventStoreContract } from './event-store.contract.js';
 export { eventFeedContract } from './event-feed.contract.js';
@@ -44,3 +48,6 @@ export {
 } from './coordination.contract.js';
 export { eventTransportContract, smallItemsMax, transportBoundContract } from './event-transport.contract.js';
 export { Faults, type Fault, type FaultKind } from './faulty-port.js';
+export { scenario, Scenario, type ScenarioContext } from './scenario.js';
+export { MemoryContext, type Part, type ProjectionClass } from './memory-context.js';
+export { OrderSensitiveError, provesOrderInsensitive, type EventAbout, type OrderProofOptions } from './order-proof.js';
