@@ -1,4 +1,7 @@
-/** The law of what processes coordinate by: checkpoints with owner rows, snapshots, quarantine; and of the transient cache. */
+/**
+ * The law of what processes coordinate by: checkpoints with owner rows, snapshots, quarantine; and of the transient cache.
+ * Four small ports and still one subject: what processes share beside the events.
+ */
 import assert from 'node:assert/strict';
 import {
   type AggregateKey,

@@ -12,7 +12,7 @@ import {
 import fc from 'fast-check';
 import { refused, soon, type Contract } from './contract.js';
 import { delivered, factOf, histories, type FactSketch } from './event-arbitraries.js';
-import { contentOf, contents, meaningOf, readAll, record } from './event-store.contract.js';
+import { contentOf, contents, meaningOf, readAll, record } from './history-checks.js';
 
 const scanAt = (at: number, more: FactSketch = {}): Fact => factOf({ ...more, at });
 const times = (facts: readonly Fact[]): number[] => facts.map((fact) => fact.eventTime);

@@ -104,6 +104,6 @@ class Refusal extends Promise<never> {
   }
 
   [Symbol.asyncIterator](): AsyncIterator<never> {
-    return { next: () => this.then() };
+    return { next: async (): Promise<IteratorResult<never>> => await (this as Promise<never>) };
   }
 }

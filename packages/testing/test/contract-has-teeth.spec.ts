@@ -63,16 +63,14 @@ function bites<S extends Slot>(
   broken: readonly [name: string, (ports: PortsBySlot[S]) => Partial<PortsBySlot[S]>][],
 ): void {
   describe(`${contract.name} catches a provider that`, () => {
-    for (const [name, change] of broken) {
-      it(name, async () => {
-        const failed = await failures(
-          contract,
-          subjectOf('broken', () => breaking(provider(), change)),
-          { runs: 30, first: true, caseMs: 3_000 },
-        );
-        expect(failed, 'no case noticed').not.toEqual([]);
-      });
-    }
+    it.each(broken.map(([name, change]) => ({ name, change })))('$name', async ({ change }) => {
+      const failed = await failures(
+        contract,
+        subjectOf('broken', () => breaking(provider(), change)),
+        { runs: 30, first: true, caseMs: 3_000 },
+      );
+      expect(failed, 'no case noticed').not.toEqual([]);
+    });
   });
 }
 

@@ -101,7 +101,7 @@ export class InMemoryEventTransport extends EventTransport {
 
   /** Resolves when no handler runs any more. */
   async closed(): Promise<void> {
-    await Promise.all([...this.groups.values()].map((group) => group.running));
+    for (const group of this.groups.values()) await group.running;
   }
 
   private groupOf(name: string): Group {

@@ -78,7 +78,9 @@ export function inMemoryTransport(options: { readonly itemsMax?: number } = {}):
 }
 
 /** The transient layer in memory. @param options.entriesMax values kept at most, the longest unused go first */
-export function inMemoryCache(options: { readonly entriesMax: number } = { entriesMax: 100_000 }): LayerProvider<'transient'> {
+export function inMemoryCache(
+  options: { readonly entriesMax: number } = { entriesMax: 100_000 },
+): LayerProvider<'transient'> {
   const entriesMax = positive('entriesMax', options.entriesMax);
   return {
     slot: 'transient',
