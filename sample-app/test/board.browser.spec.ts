@@ -318,7 +318,9 @@ describe.skipIf(opened.browser === null)(`The board${opened.reason === null ? ''
     await polling.route('**/board/stream', (route) => route.abort());
     await polling.goto(app.url);
     await expect.poll(() => figure(polling, 'arrived'), { timeout: 10_000 }).toBe(2);
-    expect(await polling.locator('#connection').getAttribute('data-state')).toBe('polling');
+    await expect
+      .poll(() => polling.locator('#connection').getAttribute('data-state'), { timeout: 10_000 })
+      .toBe('polling');
     expect(await figure(streaming, 'departed')).toBe(0);
 
     const departed: Report = {

@@ -8,12 +8,13 @@ import { Flight } from './flight.js';
 import { FlightStatuses } from './flight-status.projection.js';
 import { FlightsController } from './flights.controller.js';
 import { OriginDay } from './origin-day.projection.js';
+import { Pace } from './pace.js';
 import { ReportsController } from './reports.controller.js';
 
 @Module({
   imports: [ConcursusModule.forFeature([Flight], { context: FLIGHTS }), LoadModule],
   controllers: [ReportsController, FlightsController],
-  providers: [FlightStatuses, OriginDay, Carriers],
+  providers: [FlightStatuses, OriginDay, Carriers, Pace],
   exports: [FlightStatuses, OriginDay, Carriers],
 })
 export class FlightsModule {}

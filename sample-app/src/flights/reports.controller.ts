@@ -23,9 +23,12 @@ import { Problem, problemOf, type ProblemBody } from '../web/problem.js';
 import { FLIGHTS, REPORTS } from './context.js';
 import { readReport } from './flight-report.js';
 import { ndjsonLines } from './ndjson-lines.js';
+import { Pace } from './pace.js';
 
 /** Posts under way at once; with more the sender is asked to come again. Each holds a chunk and a batch or two. */
 const POSTS_MAX = 256;
+/** Lines stored together, and reported by one running total: one wait for the disk, some 300 kB on their way. */
+const LINES_MAX = 1_024;
 /** How long the rest of a refused body is let pass unread. */
 const LINGER_MS = 5_000;
 const NDJSON = 'application/x-ndjson';
@@ -66,6 +69,7 @@ export class ReportsController implements BeforeApplicationShutdown {
     @InjectPort(Quarantine, FLIGHTS) private readonly quarantine: Quarantine,
     @InjectPort(Clock, FLIGHTS) private readonly clock: Clock,
     @Inject(Loader) private readonly loader: Loader,
+    @Inject(Pace) private readonly pace: Pace,
   ) {}
 
   @Post()
@@ -108,9 +112,13 @@ export class ReportsController implements BeforeApplicationShutdown {
       await this.loader.loaded(gone.signal);
       const summary = await this.bus.record(ndjsonLines(body.chunks(), REPORTS), {
         decode: readReport,
+        batchSizeMax: LINES_MAX,
         source: REPORTS,
         signal: gone.signal,
-        onBatch: (report) => reply.total(report),
+        onBatch: (report) => {
+          reply.total(report);
+          return this.pace.keep(report.position);
+        },
       });
       reply.end(answerOf(summary, summary.rejections));
     } catch (error) {
