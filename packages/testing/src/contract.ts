@@ -114,6 +114,7 @@ export function verifyContract<S extends Slot>(
   });
 }
 
+/** A case that a subject does not keep, and what it threw. */
 export interface Failure {
   readonly name: string;
   readonly error: unknown;

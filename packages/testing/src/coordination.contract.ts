@@ -24,6 +24,7 @@ async function claimed(store: CheckpointStore, owner: string, seen: OwnerRow | u
   return row;
 }
 
+/** What every CheckpointStore promises: compare-and-set, owner rows, epochs that only grow. */
 export const checkpointStoreContract: Contract<'persistent'> = {
   name: 'CheckpointStore',
   cases: [
@@ -182,6 +183,7 @@ const snapshotAt = (foldKey: string, more: Partial<Snapshot> = {}): Snapshot => 
   ...more,
 });
 
+/** What every SnapshotStore promises. */
 export const snapshotStoreContract: Contract<'persistent'> = {
   name: 'SnapshotStore',
   cases: [
@@ -270,6 +272,7 @@ const badInput = (text: string, more: Partial<QuarantineInput> = {}): Quarantine
   ...more,
 });
 
+/** What every Quarantine promises below its quota. */
 export const quarantineContract: Contract<'persistent'> = {
   name: 'Quarantine',
   cases: [

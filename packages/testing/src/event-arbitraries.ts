@@ -78,6 +78,7 @@ export function eventTimes(): fc.Arbitrary<number> {
   );
 }
 
+/** Sources: none, two common ones, and some that sort differently by UTF-16 units and by bytes. */
 export function streamIds(): fc.Arbitrary<string> {
   return fc.oneof(
     { weight: 4, arbitrary: fc.constantFrom('', 's', 't') },
@@ -85,6 +86,7 @@ export function streamIds(): fc.Arbitrary<string> {
   );
 }
 
+/** A source's own numbers: none (-1), small ones, and up to the greatest safe integer. */
 export function sequences(): fc.Arbitrary<number> {
   return fc.oneof(
     { weight: 4, arbitrary: fc.constantFrom(-1, 0, 1) },

@@ -34,6 +34,7 @@ async function follow(feed: EventFeed, from: Position, limit: number): Promise<{
   }
 }
 
+/** What every EventFeed promises, filled through the EventStore of the same layer. */
 export const eventFeedContract: Contract<'persistent'> = {
   name: 'EventFeed',
   cases: [

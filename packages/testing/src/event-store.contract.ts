@@ -5,6 +5,7 @@ import { identityCases } from './event-store-identity.cases.js';
 import { lawCases } from './event-store-laws.cases.js';
 import { readingCases } from './event-store-reading.cases.js';
 
+/** What every EventStore promises; needs a subject of the persistent slot. */
 export const eventStoreContract: Contract<'persistent'> = {
   name: 'EventStore',
   cases: [...identityCases, ...readingCases, ...appendingCases, ...lawCases],

@@ -38,6 +38,7 @@ const ofKey = (handled: readonly string[], key: string): string[] => handled.fil
 const caughtUp = ({ ports, clock }: World, group: string): Promise<void> =>
   eventually(async () => (await ports.eventTransport.lag(group)) === 0, clock, `group ${group} caught up`);
 
+/** What every EventTransport promises below its bound. */
 export const eventTransportContract: Contract<'durable'> = {
   name: 'EventTransport',
   cases: [

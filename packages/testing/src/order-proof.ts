@@ -92,7 +92,7 @@ export async function provesOrderInsensitive<T extends AggregateLike | Projectio
       : [`  it failed with: ${cause instanceof Error ? cause.message : String(cause)}`];
   throw new OrderSensitiveError(
     [
-      `${name} depends on the order of delivery (try ${result.numRuns}, made smaller ${result.numShrinks} times).`,
+      `${name} ${cause instanceof Difference ? 'depends on the order of' : 'cannot take this'} delivery (try ${result.numRuns}, made smaller ${result.numShrinks} times).`,
       ...told,
       ...lines,
       repeat,

@@ -118,6 +118,7 @@ async function refusesWhole(
   assert.deepEqual(await everything(viewStore), before, 'nothing of a refused commit is stored');
 }
 
+/** What every ViewStore promises; epochs are checked against the CheckpointStore of the same layer. */
 export const viewStoreContract: Contract<'persistent'> = {
   name: 'ViewStore',
   cases: [
