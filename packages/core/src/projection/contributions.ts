@@ -9,13 +9,15 @@ import { limits } from '../model/limits.js';
 import { compareText, utf8Length } from '../model/text.js';
 import type { ChangeRecord, Fields, IndexEntry, StoredRow } from '../ports/view-store.js';
 import {
+  addExactly,
   contributionOf,
   emptyOf,
-  integerShown,
+  integerStored,
   mergeContributions,
   orderOfValue,
   readsFromEnd,
-  shownOf,
+  storedOf,
+  type Exact,
   type FieldContribution,
   type FieldModel,
   type Indexed,
@@ -132,7 +134,7 @@ export interface ContributionChange {
 
 interface RowWork {
   contributors: number;
-  readonly integers: number[];
+  readonly integers: Exact[];
   /** Per field: entries added and removed, by order. */
   readonly added: (Map<string, WireValue> | undefined)[];
   readonly removed: (Map<string, WireValue> | undefined)[];
@@ -175,7 +177,7 @@ function work(works: Map<string, RowWork>, key: string, fields: number, change: 
   if (row === undefined) {
     row = {
       contributors: 0,
-      integers: new Array<number>(fields).fill(0),
+      integers: new Array<Exact>(fields).fill(0),
       added: new Array<undefined>(fields).fill(undefined),
       removed: new Array<undefined>(fields).fill(undefined),
       cause: [],
@@ -194,7 +196,7 @@ function work(works: Map<string, RowWork>, key: string, fields: number, change: 
 function take(row: RowWork, f: number, contribution: FieldContribution, sign: 1 | -1): void {
   if (contribution === null) return;
   if (typeof contribution === 'number') {
-    row.integers[f] = row.integers[f]! + sign * contribution;
+    row.integers[f] = addExactly(row.integers[f]!, sign * contribution);
     return;
   }
   // An entry taken and given back in one step is no change: the two maps cancel out.
@@ -310,13 +312,7 @@ async function applyRow(
     const before = live ? (stored.fields[field.name] ?? emptyOf(field)) : emptyOf(field);
     let value = before;
     if (field.additive) {
-      if (row.integers[f] !== 0) {
-        const integer = integerShown(field, before) + row.integers[f]!;
-        if (!Number.isSafeInteger(integer)) {
-          throw new RowOverflow(key, row.aggregates, `the sum "${field.name}" of row "${key}" would leave ±(2^53 − 1)`);
-        }
-        value = shownOf(field, integer);
-      }
+      if (row.integers[f] !== 0) value = storedOf(field, addExactly(integerStored(field, before), row.integers[f]!));
     } else {
       const added = row.added[f];
       const removed = row.removed[f];

@@ -13,8 +13,14 @@ import { foldHistory } from '../query/fold-history.js';
 
 /** Histories up to this length keep their facts, so that a late event costs no read. */
 const FACTS_KEPT = 32;
-/** Facts (and, for long histories, states) kept over all aggregates: about 40 MB at 500 bytes each. */
+/** Facts (and, for long histories, states) kept over all aggregates: about 40 MB at 500 bytes each; larger ones count by their size. */
 const CACHE_WEIGHT = 80_000;
+/** Characters of content that count as one fact more. */
+const CHARACTERS_A_WEIGHT = 512;
+
+function weightOf(fact: Fact): number {
+  return 1 + Math.floor(fact.content.length / CHARACTERS_A_WEIGHT);
+}
 
 export interface Folded {
   state: FoldState;
@@ -23,6 +29,8 @@ export interface Folded {
   last: Fact | undefined;
   /** In fold order; undefined for longer histories. */
   facts: Fact[] | undefined;
+  /** Of the facts kept. */
+  weight: number;
 }
 
 export class FoldCache {
@@ -78,8 +86,10 @@ export class FoldCache {
       kept.events++;
       if (rank === RANK_INITIAL) kept.initials++;
       if (kept.facts !== undefined) {
-        if (kept.facts.length < FACTS_KEPT) kept.facts.push(fact);
-        else kept.facts = undefined;
+        if (kept.facts.length < FACTS_KEPT) {
+          kept.facts.push(fact);
+          kept.weight += weightOf(fact);
+        } else kept.facts = undefined;
       }
       return true;
     }
@@ -89,6 +99,7 @@ export class FoldCache {
     let at = facts.length;
     while (at > 0 && compare(facts[at - 1]!, fact) > 0) at--;
     facts.splice(at, 0, fact);
+    kept.weight += weightOf(fact);
     kept.events++;
     if (rank === RANK_INITIAL) kept.initials++;
     let state = model.newState();
@@ -104,19 +115,22 @@ export class FoldCache {
     const history = await foldHistory(this.store, model, key, { upTo: position }, (fact) => {
       state = model.apply(state, fact);
     });
+    const facts = history.facts !== undefined && history.facts.length <= FACTS_KEPT ? [...history.facts] : undefined;
     const folded: Folded = {
       state,
       events: history.events,
       initials: history.initials,
       last: history.last,
-      facts: history.facts !== undefined && history.facts.length <= FACTS_KEPT ? [...history.facts] : undefined,
+      facts,
+      weight: facts === undefined ? 0 : facts.reduce((sum, fact) => sum + weightOf(fact), 0),
     };
     this.keep(text, folded);
     return folded;
   }
 
   private keep(text: string, value: Folded): void {
-    const weight = value.facts === undefined ? FACTS_KEPT : value.facts.length + 1;
+    const weight =
+      value.facts !== undefined ? value.weight + 1 : FACTS_KEPT + (value.last === undefined ? 0 : weightOf(value.last));
     const kept = this.folded.get(text);
     if (kept?.value !== value || kept.weight !== weight) this.folded.set(text, { value, weight });
   }

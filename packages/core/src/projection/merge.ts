@@ -42,7 +42,10 @@ function declare(merge: Merge, scale: number): PropertyDecorator {
   };
 }
 
-/** Adds up. Whole numbers within ±(2^53 − 1); with `{ scale: n }` decimals of at most n places. Others park the aggregate. */
+/**
+ * Adds up. An aggregate contributes whole numbers within ±(2^53 − 1); with `{ scale: n }` decimals of at most n places.
+ * Others park it. The sum is exact however large; readers see it as the nearest number.
+ */
 export const Sum = (options: { readonly scale?: number } = {}): PropertyDecorator => declare('sum', options.scale ?? 0);
 /** Counts the contributions that give the field a value other than false or null. */
 export const Count = (): PropertyDecorator => declare('count', 0);
@@ -181,7 +184,13 @@ export function contributionOf(
 export function mergeContributions(field: FieldModel, a: FieldContribution, b: FieldContribution): FieldContribution {
   if (a === null) return b;
   if (b === null) return a;
-  if (typeof a === 'number' || typeof b === 'number') return (a as number) + (b as number);
+  if (typeof a === 'number' || typeof b === 'number') {
+    const sum = (a as number) + (b as number);
+    if (Number.isSafeInteger(sum)) return sum;
+    throw new HandlerError('PROJECTION_FAILED', `One aggregate would add more than 2^53 − 1 to "${field.name}".`, {
+      fix: 'Contribute smaller numbers, or in a larger unit.',
+    });
+  }
   if (field.merge === 'set') return [...new Map<string, WireValue>([...a, ...b])];
   const first = a[0]!;
   const second = b[0]!;
@@ -189,14 +198,41 @@ export function mergeContributions(field: FieldModel, a: FieldContribution, b: F
   return readsFromEnd(field.merge) === secondIsGreater ? b : a;
 }
 
-/** The integer of an additive field as readers see it, and back. */
-export function shownOf(field: FieldModel, integer: number): number {
-  return field.scale === 0 ? integer : integer / 10 ** field.scale;
+/** A sum: a bigint only where a number would round. */
+export type Exact = number | bigint;
+
+/** Adds without rounding: in whatever order, the same sum. */
+export function addExactly(a: Exact, b: Exact): Exact {
+  if (typeof a === 'number' && typeof b === 'number') {
+    const sum = a + b;
+    if (Number.isSafeInteger(sum)) return sum;
+  }
+  const sum = BigInt(a) + BigInt(b);
+  const rounded = Number(sum);
+  return Number.isSafeInteger(rounded) ? rounded : sum;
 }
 
-export function integerShown(field: FieldModel, shown: WireValue | undefined): number {
-  if (typeof shown !== 'number') return 0;
-  return field.scale === 0 ? shown : Math.round(shown * 10 ** field.scale);
+/** Up to here dividing by 10^scale and multiplying again gives the same integer. */
+const SCALED_MAX = 2 ** 50;
+
+/** A row's stored form of an additive field: a number where that is exact, else the integer as text. */
+export function storedOf(field: FieldModel, integer: Exact): number | string {
+  if (typeof integer === 'bigint') return integer.toString();
+  if (field.scale === 0) return integer;
+  return Math.abs(integer) <= SCALED_MAX ? integer / 10 ** field.scale : integer.toString();
+}
+
+/** The integer of 10^-scale that a row holds. */
+export function integerStored(field: FieldModel, stored: WireValue | undefined): Exact {
+  if (typeof stored === 'string') return addExactly(0, BigInt(stored));
+  if (typeof stored !== 'number') return 0;
+  return field.scale === 0 ? stored : Math.round(stored * 10 ** field.scale);
+}
+
+/** What a reader sees of a stored field; a field added to the view class since the row was written reads as empty. */
+export function shownOf(field: FieldModel, stored: WireValue | undefined): WireValue {
+  if (stored === undefined) return emptyOf(field);
+  return field.additive && typeof stored === 'string' ? Number(stored) / 10 ** field.scale : stored;
 }
 
 /** What a field holds when nothing contributes to it. */

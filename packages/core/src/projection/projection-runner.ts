@@ -140,6 +140,7 @@ export class ProjectionRunner {
 
   /** Tries one parked aggregate (or all) again; resolves to how many were released. Only in the owner's process. */
   retryParked(name: string, aggregate?: AggregateKey): Promise<number> {
+    if (this.stopping.signal.aborted) return Promise.resolve(0);
     const text = aggregate === undefined ? undefined : aggregateKeyText(aggregate.tenant, aggregate.type, aggregate.id);
     return new Promise((done, failed) => {
       this.retries.push({ name, text, done, failed });
@@ -161,19 +162,26 @@ export class ProjectionRunner {
   }
 
   private async loop(): Promise<void> {
+    let failures = 0;
     while (!this.stopping.signal.aborted) {
       try {
         await this.join();
         await this.handleRetries();
+        failures = 0;
         if (await this.round()) continue;
       } catch (error) {
-        this.parts.logger.warn(`Projections could not go on, trying again: ${String(error)}`);
+        const waitMs = this.waitMs(++failures);
+        this.parts.logger.warn(`Projections could not go on, trying again in ${waitMs} ms: ${String(error)}`);
         this.renewProgress();
-        await this.parts.clock.sleep(this.backOffMs, this.stopping.signal);
+        await this.parts.clock.sleep(waitMs, this.stopping.signal);
         continue;
       }
       await this.rest();
     }
+  }
+
+  private waitMs(failures: number): number {
+    return this.backOffMs * 2 ** Math.min(failures - 1, 6);
   }
 
   /** One step of every group that may go on; true when there may be more at once. */
@@ -182,10 +190,25 @@ export class ProjectionRunner {
     for (const group of [...this.groups]) {
       if (this.stopping.signal.aborted) return false;
       if (group.resumeAtMs > this.parts.clock.monotonicMs()) continue;
-      if (await this.step(group)) more = true;
+      try {
+        if (await this.step(group)) more = true;
+      } catch (error) {
+        this.setBack(group, error);
+      }
     }
     this.merge();
     return more;
+  }
+
+  /** A step broke before its commit: what it folded so far is ahead of the views, so it is forgotten, and the group goes on by itself. */
+  private setBack(group: Group, error: unknown): void {
+    group.folds.clear();
+    group.failures++;
+    const waitMs = this.waitMs(group.failures);
+    group.resumeAtMs = this.parts.clock.monotonicMs() + waitMs;
+    const names = group.tracks.map((track) => `"${track.model.name}"`).join(', ');
+    this.parts.logger.warn(`A step of ${names} failed, trying again in ${waitMs} ms: ${String(error)}`);
+    this.renewProgress();
   }
 
   /** Waits for events, for ownership to change, or for a failed group's turn. */
@@ -273,26 +296,39 @@ export class ProjectionRunner {
     if (page.facts.length === 0 && from.covers(page.next)) {
       group.failures = 0;
       group.resumeAtMs = 0;
-      group.moving = false;
       group.atEndMs = this.parts.clock.monotonicMs();
+      // Whoever waits for the next step to pace itself waits for nothing: there is none to come.
+      if (group.moving) this.renewProgress();
+      group.moving = false;
       return false;
     }
     // Behind since it last stood at the end, or since this step began after a rest there.
     if (!group.moving && group.atEndMs !== undefined) group.atEndMs = this.parts.clock.monotonicMs();
     group.moving = true;
     const touched = touchedBy(page.facts);
-    const foldFor = (type: string): boolean =>
-      group.tracks.some((track) => track.model.rowsOf !== undefined && track.wants(type));
     const computed = group.tracks.map((): Computed[] => []);
     const lists = group.tracks.map((track) =>
       touched.filter((one) => track.wants(one.key.type) && !track.parked.has(one.text)),
     );
-    const before = await Promise.all(group.tracks.map((track, t) => track.contributionsOf(lists[t]!)));
+    const read = await Promise.allSettled(group.tracks.map((track, t) => track.contributionsOf(lists[t]!)));
+    const unread = group.tracks.filter((_, t) => read[t]!.status === 'rejected');
+    if (unread.length > 0) {
+      // Those whose view cannot be read go on by themselves; the others make the step without them.
+      const reasons = read.filter((one) => one.status === 'rejected').map((one) => one.reason as unknown);
+      for (let i = 0; i < unread.length; i++) this.fail(group, unread[i]!, reasons[i]);
+      this.renewProgress();
+      return true;
+    }
+    const before = read.map((one) => (one as PromiseFulfilledResult<Contribution[]>).value);
     const cursors = group.tracks.map(() => 0);
+    const folds = (one: Touched): boolean =>
+      group.tracks.some((track, t) => track.model.rowsOf !== undefined && lists[t]![cursors[t]!] === one);
     for (const one of touched) {
       let folded: Awaited<ReturnType<FoldCache['advance']>> | Error | undefined;
       const model = this.modelOf(one.key.type);
-      if (model !== undefined && foldFor(one.key.type)) {
+      // A state that misses these facts must not be found by a projection that joins, or is released, later.
+      if (model === undefined || !folds(one)) group.folds.forget(one.text);
+      else {
         try {
           const result = group.folds.advance(model, one.text, one.key, one.facts, page.next);
           folded = result instanceof Promise ? await result : result;
@@ -386,9 +422,9 @@ export class ProjectionRunner {
       return;
     }
     const failures = group.failures + 1;
-    const waitMs = this.backOffMs * 2 ** Math.min(failures - 1, 6);
+    const waitMs = this.waitMs(failures);
     this.parts.logger.warn(
-      `The projection "${track.model.name}" could not be saved, trying again in ${waitMs} ms: ${String(reason)}`,
+      `The projection "${track.model.name}" could not be read or saved, trying again in ${waitMs} ms: ${String(reason)}`,
     );
     this.groups.push({
       tracks: [track],
@@ -418,6 +454,7 @@ export class ProjectionRunner {
     const candidates = [...track.parked].filter(([key]) => text === undefined || key === text);
     let released = 0;
     for (const [key, parked] of candidates) {
+      if (this.stopping.signal.aborted) break;
       const result = await this.contributionFromStore(track, key, parked.aggregate);
       if (result instanceof Error) continue;
       const one: Touched = { text: key, key: parked.aggregate, facts: [] };

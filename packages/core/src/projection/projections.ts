@@ -86,12 +86,15 @@ export class Projections {
     const live = await this.parts.views.readCheckpoint(ref);
     const rebuild = new ProjectionRunner({ ...this.parts, views, checkpoints }, [model]);
     const end = live === undefined ? this.parts.feed.start() : this.parts.feed.parsePosition(live);
-    await rebuild.start();
-    await new StoredView(model, { ...this.parts, views, nextStep: () => rebuild.nextStep() }).caughtUp(
-      { position: end },
-      { timeoutMs: 3_600_000 },
-    );
-    await rebuild.stop();
+    try {
+      await rebuild.start();
+      await new StoredView(model, { ...this.parts, views, nextStep: () => rebuild.nextStep() }).caughtUp(
+        { position: end },
+        { timeoutMs: 3_600_000 },
+      );
+    } finally {
+      await rebuild.stop();
+    }
     return this.compare(model, views, live ?? end.toString());
   }
 

@@ -5,7 +5,7 @@ import type { WireValue } from '../model/event.js';
 import type { Clock } from '../ports/clock.js';
 import type { EventFeed } from '../ports/event-feed.js';
 import type { Fields, FindOptions, StoredRow, ViewRef, ViewStore } from '../ports/view-store.js';
-import { emptyOf } from './merge.js';
+import { shownOf } from './merge.js';
 import type { ProjectionModel } from './projection.js';
 
 /** One row: `value` has every field of the view class. */
@@ -168,11 +168,10 @@ export class StoredView<V extends object> extends View<V> {
     return { key: row.key, value: this.shown(row.fields)!, revision: row.revision };
   }
 
-  /** Fields added to the view class since the row was written read as empty. */
   private shown(fields: Fields | null): V | null {
     if (fields === null) return null;
     const value: Record<string, WireValue> = {};
-    for (const field of this.model.fields) value[field.name] = fields[field.name] ?? emptyOf(field);
+    for (const field of this.model.fields) value[field.name] = shownOf(field, fields[field.name]);
     return value as V;
   }
 }

@@ -87,7 +87,13 @@ it('parks an aggregate whose rows no merge can take, with the reason', async () 
       if (bulb.room === 'unknown field') return [['x', { weight: 1 } as never]];
       if (bulb.room === 'no rows') return 'x' as never;
       if (bulb.room === 'empty key') return [['', { bulbs: 1 }]];
-      if (bulb.room === 'overflow') return [['x', { bulbs: Number.MAX_SAFE_INTEGER }]];
+      if (bulb.room === 'overflow') {
+        const most = { bulbs: Number.MAX_SAFE_INTEGER };
+        return [
+          ['x', most],
+          ['x', most],
+        ];
+      }
       return [['x', { bulbs: 1 }]];
     }
   }
@@ -99,14 +105,8 @@ it('parks an aggregate whose rows no merge can take, with the reason', async () 
   for (const room of rooms) last = await w.bus.for(Bulb, room).record(at(T, new ScrewedIn(room, 1)));
   await projections.view('spec').caughtUp(last!);
   const parked = await projections.parked('spec');
-  expect(
-    parked
-      .map((one) => one.aggregate.id)
-      .filter((id) => id !== 'hall')
-      .sort(),
-  ).toEqual(rooms.slice(1).sort());
-  for (const one of parked.filter((other) => other.aggregate.id !== 'overflow'))
-    expect(one.error).toMatch(/PROJECTION_FAILED/);
+  expect(parked.map((one) => one.aggregate.id).sort()).toEqual(rooms.slice(1).sort());
+  for (const one of parked) expect(one.error).toMatch(/PROJECTION_FAILED/);
   await runner.stop();
   await w.close();
 });
