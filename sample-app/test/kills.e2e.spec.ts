@@ -52,7 +52,7 @@ async function killWhilePosting(app: RunningApp, line: number): Promise<number> 
   });
 }
 
-describe('kill -9', { timeout: 60_000 + KILLS * 20_000 }, () => {
+describe('kill -9', { timeout: 60_000 + KILLS * 40_000 }, () => {
   let app: RunningApp | undefined;
   let clean: () => Promise<void> = () => Promise.resolve();
 

@@ -54,7 +54,7 @@ async function until(condition: () => Promise<boolean>, withinMs = 60_000): Prom
   }
 }
 
-describe('loading the sample', { timeout: 120_000 }, () => {
+describe('loading the sample', { timeout: 300_000 }, () => {
   const running = new Set<RunningApp>();
   let folder: { readonly path: string; clean(): Promise<void> };
   let env: Record<string, string>;

@@ -19,7 +19,7 @@ function sum(
   return answers.reduce((total, answer) => total + answer[field], 0);
 }
 
-describe('a month of messy reports', { timeout: 120_000 }, () => {
+describe('a month of messy reports', { timeout: 300_000 }, () => {
   let app: AppHere;
   let clean: () => Promise<void>;
 

@@ -6,7 +6,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { scratchFolder, startHere, type AppHere } from './app.js';
 import { getJson, modelOf, plantedReports, postLines, settled, shuffled } from './reports.js';
 
-describe('conflicts, equal instants and sequences', { timeout: 60_000 }, () => {
+describe('conflicts, equal instants and sequences', { timeout: 180_000 }, () => {
   let app: AppHere;
   let clean: () => Promise<void>;
 

@@ -11,7 +11,7 @@ import { getJson, monthLines, postLines } from './reports.js';
 /** As promised to whoever ends the application. */
 const WITHIN_MS = 10_000;
 
-describe('SIGTERM', { timeout: 60_000 }, () => {
+describe('SIGTERM', { timeout: 180_000 }, () => {
   let folder: { readonly path: string; clean(): Promise<void> };
   let app: RunningApp;
 
