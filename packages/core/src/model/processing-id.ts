@@ -61,6 +61,18 @@ export function formatProcessingId(time: ProcessingTime, index: number, node: st
   return `${processingIdPrefix(time)}${hex16(0x8000 | index)}-${node}`;
 }
 
+const TWO_32 = 4_294_967_296;
+
+/** The low 32 bits of a processing time in 100 ns: the first 8 hex digits of its ids. They come round every 429.5 s. */
+export function processingIdLow(time: ProcessingTime): number {
+  return (((time.ms + GREGORIAN_OFFSET_MS) % TWO_32) * TICKS_PER_MS + time.tick) % TWO_32;
+}
+
+/** Those 8 hex digits. */
+export function formatProcessingIdLow(low: number): string {
+  return HEX[low >>> 24]! + HEX[(low >>> 16) & 0xff]! + HEX[(low >>> 8) & 0xff]! + HEX[low & 0xff]!;
+}
+
 /** A random node with the multicast bit set, as RFC 9562 asks of nodes that are no network card's address. */
 export function randomNode(randomBytes: (n: number) => Uint8Array): string {
   const bytes = randomBytes(6);
