@@ -40,6 +40,7 @@ export class DurableHandlers {
   private readonly ownership: Ownership;
   private readonly stopping = new AbortController();
   private readonly running: Promise<void>[] = [];
+  /** Aborted when an owner row was won or lost, and for good when all stops: one signal, since a lasting one would remember every wait. */
   private changed = new AbortController();
 
   constructor(
@@ -75,8 +76,9 @@ export class DurableHandlers {
   }
 
   private wakeAll(): void {
-    this.changed.abort();
-    this.changed = new AbortController();
+    const waited = this.changed;
+    if (!this.stopping.signal.aborted) this.changed = new AbortController();
+    waited.abort();
   }
 
   private async begin(consumer: DurableConsumer): Promise<void> {
@@ -94,7 +96,7 @@ export class DurableHandlers {
     while (!this.stopping.signal.aborted) {
       const held = this.ownership.held(nameOf(consumer));
       if (held === undefined) {
-        await this.parts.clock.sleep(1_000, AbortSignal.any([this.changed.signal, this.stopping.signal]));
+        await this.parts.clock.sleep(1_000, this.changed.signal);
         continue;
       }
       try {
@@ -115,22 +117,45 @@ export class DurableHandlers {
     }
   }
 
-  /** One page; the checkpoint is saved behind what was handled, also when a handler throws in the middle. */
+  /** One page; the checkpoint is saved behind what was handled, also when a handler throws or the stop comes in the middle. */
   private async step(consumer: DurableConsumer, epoch: number): Promise<boolean> {
     const name = nameOf(consumer);
     const saved = await this.parts.checkpoints.read(name);
     const from: Position = saved === undefined ? this.parts.feed.start() : this.parts.feed.parsePosition(saved);
     const page = await this.parts.feed.read(from, PAGE);
     if (page.facts.length === 0 && from.covers(page.next)) {
-      await this.parts.feed.wait(from, AbortSignal.any([this.changed.signal, this.stopping.signal]));
+      await this.parts.feed.wait(from, this.changed.signal);
       return false;
     }
-    for (const fact of page.facts) {
-      if (this.stopping.signal.aborted) return false;
-      await this.handle(consumer, fact);
+    let handled = 0;
+    let failure: unknown;
+    try {
+      for (; handled < page.facts.length && !this.stopping.signal.aborted; handled++)
+        await this.handle(consumer, page.facts[handled]!);
+    } catch (error) {
+      failure = error ?? new Error('a handler threw nothing');
     }
-    await this.parts.checkpoints.save(name, page.next.toString(), { epoch, expected: saved });
+    const next = handled === page.facts.length ? page.next : await this.behind(from, handled);
+    if (next !== undefined) await this.parts.checkpoints.save(name, next.toString(), { epoch, expected: saved });
+    if (failure !== undefined) throw failure;
     return true;
+  }
+
+  /** The last place behind at most `handled` facts: an append handled only in part comes again as a whole. Undefined when that is `from`. */
+  private async behind(from: Position, handled: number): Promise<Position | undefined> {
+    let least = 0;
+    let most = handled;
+    let found: Position | undefined;
+    // Pages end where appends do, so a page may be longer than asked for: the longest that is not is looked for.
+    while (least < most) {
+      const limit = Math.ceil((least + most) / 2);
+      const page = await this.parts.feed.read(from, limit);
+      if (page.facts.length <= handled) {
+        found = page.next;
+        least = Math.max(limit, page.facts.length);
+      } else most = limit - 1;
+    }
+    return found;
   }
 
   private async handle(consumer: DurableConsumer, fact: Fact): Promise<void> {
