@@ -168,15 +168,13 @@ export class ProjectionRunner {
         await this.join();
         await this.handleRetries();
         failures = 0;
-        if (await this.round()) continue;
+        if (!(await this.round())) await this.rest();
       } catch (error) {
         const waitMs = this.waitMs(++failures);
         this.parts.logger.warn(`Projections could not go on, trying again in ${waitMs} ms: ${String(error)}`);
         this.renewProgress();
         await this.parts.clock.sleep(waitMs, this.stopping.signal);
-        continue;
       }
-      await this.rest();
     }
   }
 
@@ -222,16 +220,23 @@ export class ProjectionRunner {
     const wake = this.wake.signal;
     const waiting = this.groups.filter((group) => group.resumeAtMs > 0);
     const going = this.groups.filter((group) => group.resumeAtMs === 0);
+    // Not AbortSignal.any: the lasting signal would remember every rest of the process's life.
     const ended = new AbortController();
-    const signal = AbortSignal.any([wake, ended.signal]);
+    const { signal } = ended;
+    const end = (): void => ended.abort();
+    wake.addEventListener('abort', end, { once: true });
     const waits: Promise<void>[] = going.map((group) => this.parts.feed.wait(group.tracks[0]!.position, signal));
     for (const group of waiting) {
       waits.push(this.parts.clock.sleep(Math.max(1, group.resumeAtMs - this.parts.clock.monotonicMs()), signal));
     }
     if (waits.length === 0)
-      waits.push(new Promise((resolve) => wake.addEventListener('abort', () => resolve(), { once: true })));
-    await Promise.race(waits);
-    ended.abort();
+      waits.push(new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true })));
+    try {
+      await Promise.race(waits);
+    } finally {
+      wake.removeEventListener('abort', end);
+      ended.abort();
+    }
   }
 
   private joinable(): boolean {
