@@ -1,5 +1,4 @@
 /** Trouble in the middle of a step: stores that fail once, projections that part and meet again, sums beyond every bound. The view still equals its rebuild. */
-import { setImmediate } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { at, EventHandler, Max, Sum, UnavailableError, type Rows } from '@concursus/core';
 import { ManualClock } from '@concursus/testing';
@@ -113,39 +112,6 @@ describe('projections that part and meet again', () => {
     }
     expect((await states.get('hall'))?.value).toEqual({ bulbs: 1, switched: 4 });
     expect((await projections.audit('states')).differences).toEqual([]);
-    await runner.stop();
-    await w.close();
-  });
-});
-
-describe('pace', () => {
-  it('lets a waiting stream go when the next step finds nothing more', async () => {
-    const clock = new ManualClock(T);
-    const w = await world({ clock });
-    const { runner, projections } = w.runner([w.model(ByRoom, Cell)]);
-    await runner.start();
-    const view = projections.view<Cell>('spec');
-    await view.caughtUp(await w.bus.for(Bulb, 'a').record(at(T, new ScrewedIn('hall', 60))));
-    // A read of the feed that takes longer than the pace allows, and finds nothing.
-    const feed = w.ports.eventFeed;
-    const read = feed.read.bind(feed);
-    let waited: Promise<void> | undefined;
-    let slow = false;
-    feed.read = async (from, limit) => {
-      const page = await read(from, limit);
-      if (slow && page.facts.length === 0) {
-        slow = false;
-        await clock.advance(5_000);
-        waited = runner.pace();
-      } else if (page.facts.length > 0) slow = true;
-      return page;
-    };
-    await view.caughtUp(await w.bus.for(Bulb, 'a').record(at(T + 1, new SwitchedOn())));
-    while (waited === undefined) await setImmediate();
-    let gone = false;
-    void waited.then(() => (gone = true));
-    for (let i = 0; i < 50 && !gone; i++) await setImmediate();
-    expect(gone).toBe(true);
     await runner.stop();
     await w.close();
   });
