@@ -33,6 +33,7 @@ import { Quarantine } from './ports/quarantine.js';
 import { SnapshotStore } from './ports/snapshot-store.js';
 import { TransientCache } from './ports/transient-cache.js';
 import { ViewStore } from './ports/view-store.js';
+import { Pacer } from './projection/pacer.js';
 import { projectionModel, type ProjectionInstance } from './projection/projection-model.js';
 import type { ProjectionModel } from './projection/projection.js';
 import { ProjectionRunner, type RunnerParts } from './projection/projection-runner.js';
@@ -194,10 +195,10 @@ function services(context: string): Provider[] {
         clock: Clock,
         transport: EventTransport | null,
         deduplicator: Deduplicator | undefined,
-        running: { runner: ProjectionRunner },
+        running: Running,
       ) =>
         new EventBus({
-          pace: () => running.runner.pace(),
+          pacer: running.pacer,
           registry: made.registry,
           store,
           quarantine,
@@ -357,8 +358,15 @@ async function boot(context: string, container: ModulesContainer, options: Concu
   };
 }
 
+/** What runs the projections of one context. */
+interface Running {
+  readonly runner: ProjectionRunner;
+  readonly parts: RunnerParts;
+  readonly pacer: Pacer;
+}
+
 /** The context's projections and the runner of those this process will own. */
-function runner(made: Boot, parts: RunnerParts): { runner: ProjectionRunner; parts: RunnerParts } {
+function runner(made: Boot, parts: RunnerParts): Running {
   const models: ProjectionModel[] = [];
   if (made.problem === undefined && made.explored !== undefined) {
     if (made.options.catalogue !== false) models.push(catalogueModel(made.registry));
@@ -392,5 +400,6 @@ function runner(made: Boot, parts: RunnerParts): { runner: ProjectionRunner; par
     ...(made.options.projectionPageSize === undefined ? {} : { pageSize: made.options.projectionPageSize }),
     ...(made.options.leaseMs === undefined ? {} : { leaseMs: made.options.leaseMs }),
   };
-  return { runner: new ProjectionRunner(parts, models, options), parts };
+  const runner = new ProjectionRunner(parts, models, options);
+  return { runner, parts, pacer: new Pacer({ ...parts, nextStep: () => runner.nextStep() }, models) };
 }

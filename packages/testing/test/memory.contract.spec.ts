@@ -27,7 +27,7 @@ verifyContract(viewStoreContract, persistent, runner);
 verifyContract(checkpointStoreContract, persistent, runner);
 verifyContract(snapshotStoreContract, persistent, runner);
 verifyContract(quarantineContract, persistent, runner);
-const limited = subjectOf('in-memory', () => inMemory({ quarantineQuota: smallQuota }));
+const limited = subjectOf('in-memory', () => inMemory({ quarantine: smallQuota }));
 verifyContract(quarantineQuotaContract, limited, runner);
 
 const durable = subjectOf('in-memory', () => inMemoryTransport());

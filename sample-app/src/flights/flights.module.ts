@@ -8,13 +8,12 @@ import { Flight } from './flight.js';
 import { FlightStatuses } from './flight-status.projection.js';
 import { FlightsController } from './flights.controller.js';
 import { OriginDay } from './origin-day.projection.js';
-import { Pace } from './pace.js';
 import { ReportsController } from './reports.controller.js';
 
 @Module({
   imports: [ConcursusModule.forFeature([Flight], { context: FLIGHTS }), LoadModule],
   controllers: [ReportsController, FlightsController],
-  providers: [FlightStatuses, OriginDay, Carriers, Pace],
+  providers: [FlightStatuses, OriginDay, Carriers],
   exports: [FlightStatuses, OriginDay, Carriers],
 })
 export class FlightsModule {}

@@ -23,7 +23,6 @@ import { Problem, problemOf, type ProblemBody } from '../web/problem.js';
 import { FLIGHTS, REPORTS } from './context.js';
 import { readReport } from './flight-report.js';
 import { ndjsonLines } from './ndjson-lines.js';
-import { Pace } from './pace.js';
 
 /** Posts under way at once; with more the sender is asked to come again. Each holds a chunk and a batch or two. */
 const POSTS_MAX = 256;
@@ -69,7 +68,6 @@ export class ReportsController implements BeforeApplicationShutdown {
     @InjectPort(Quarantine, FLIGHTS) private readonly quarantine: Quarantine,
     @InjectPort(Clock, FLIGHTS) private readonly clock: Clock,
     @Inject(Loader) private readonly loader: Loader,
-    @Inject(Pace) private readonly pace: Pace,
   ) {}
 
   @Post()
@@ -115,10 +113,7 @@ export class ReportsController implements BeforeApplicationShutdown {
         batchSizeMax: LINES_MAX,
         source: REPORTS,
         signal: gone.signal,
-        onBatch: (report) => {
-          reply.total(report);
-          return this.pace.keep(report.position);
-        },
+        onBatch: (report) => reply.total(report),
       });
       reply.end(answerOf(summary, summary.rejections));
     } catch (error) {

@@ -24,7 +24,7 @@ export interface InMemoryOptions {
   /** Changes kept of one view, at least. Default 100,000. A reader further behind is told `CHANGES_TRIMMED`. */
   readonly changesKept?: number;
   /** What one source may keep in quarantine. */
-  readonly quarantineQuota?: QuarantineQuota;
+  readonly quarantine?: QuarantineQuota;
 }
 
 /** The persistent layer in memory: everything the real ones promise but to survive the process. */
@@ -45,7 +45,7 @@ export function inMemory(options: InMemoryOptions = {}): LayerProvider<'persiste
           viewStore: new InMemoryViewStore(session, changesKept),
           snapshotStore: new InMemorySnapshotStore(session),
           checkpointStore,
-          quarantine: new InMemoryQuarantine(session, options.quarantineQuota),
+          quarantine: new InMemoryQuarantine(session, options.quarantine),
         },
         connect: async () => session.checkOpen(),
         close: async () => session.close(),

@@ -9,6 +9,7 @@ import { emitterFor, type EmitterOptions, type TypedEmitter } from '../mapping/t
 import { ConfigurationError, InvalidEventError, UnavailableError } from '../model/errors.js';
 import type { EventInput } from '../model/event-input.js';
 import { limits } from '../model/limits.js';
+import type { Position } from '../model/position.js';
 import type { Clock } from '../ports/clock.js';
 import type { AppendOptions, EventStore } from '../ports/event-store.js';
 import type { EventTransport } from '../ports/event-transport.js';
@@ -31,6 +32,14 @@ import type { StreamHost } from './record-stream.js';
 import { summaryFrom, Totals } from './record.js';
 import type { RecordOptions, RecordSummary, StreamItem } from './record.js';
 
+/** Lets batches of streams through, one after the other. */
+export interface BatchPacer {
+  /** A promise means wait; it never rejects. */
+  turn(events: number): Promise<void> | undefined;
+  /** Called once for each turn: where the batch was recorded, undefined when it was not. */
+  done(events: number, position: Position | undefined): void;
+}
+
 export interface EventBusOptions {
   readonly registry: KnownAggregates & {
     aggregate(target: object): AggregateModel;
@@ -51,11 +60,8 @@ export interface EventBusOptions {
   readonly itemsInFlightMax?: number;
   /** Calls that may wait for room before the next is refused with `OVERLOADED`. Default 10,000. */
   readonly callsWaitingMax?: number;
-  /**
-   * Asked before each batch of a stream: a promise holds the batch until what follows the store has caught up a little.
-   * Batches of all streams are asked one after the other, so one answer lets one batch through.
-   */
-  readonly pace?: (() => Promise<void> | undefined) | undefined;
+  /** Holds batches of streams back while what follows the store is behind. */
+  readonly pacer?: BatchPacer | undefined;
   /** Facts waiting for transient subscribers, at most. Default 10,000. */
   readonly publishQueueMax?: number;
 }
@@ -280,8 +286,8 @@ export class EventBus {
   private async enterStream(items: readonly BatchItem[], options: RecordOptions): Promise<void> {
     const waitMs = this.keeper.waitMs(items, options.source ?? DEFAULT_SOURCE);
     if (waitMs > 0) await this.options.clock.sleep(waitMs, options.signal);
-    const { pace } = this.options;
-    if (pace !== undefined) await (this.pacing = this.pacing.then(pace));
+    const { pacer } = this.options;
+    if (pacer !== undefined) await (this.pacing = this.pacing.then(() => pacer.turn(items.length)));
     const turn = this.admission.enter(items.length, false);
     if (turn !== undefined) await turn;
   }
@@ -294,7 +300,11 @@ export class EventBus {
   ): Promise<Batch> {
     const batch = this.newBatch(false, options);
     for (let i = 0; i < items.length; i++) batch.items.push(items[i]!);
-    await this.run(batch, options, firstIndex, turn);
+    try {
+      await this.run(batch, options, firstIndex, turn);
+    } finally {
+      this.options.pacer?.done(items.length, batch.position);
+    }
     return batch;
   }
 

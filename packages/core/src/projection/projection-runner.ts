@@ -46,14 +46,7 @@ interface Group {
   readonly folds: FoldCache;
   failures: number;
   resumeAtMs: number;
-  /** When it last stood at the feed's end; undefined while it has never been there. */
-  atEndMs: number | undefined;
-  /** True between a step that found something and one that found nothing. */
-  moving: boolean;
 }
-
-/** A follower this far behind the feed slows streams down. Small against the seconds in which readers expect a view to be current. */
-const PACE_MS = 500;
 
 export class ProjectionRunner {
   private readonly ownership: Ownership;
@@ -111,20 +104,6 @@ export class ProjectionRunner {
   /** Resolves after the next committed step of any projection of this process. */
   nextStep(): Promise<void> {
     return this.progress;
-  }
-
-  /**
-   * For whoever feeds the store: undefined while the projections run here keep up, else the next step to wait for.
-   * One that is still catching up from an earlier place slows nobody.
-   */
-  pace(): Promise<void> | undefined {
-    if (this.stopping.signal.aborted) return undefined;
-    const now = this.parts.clock.monotonicMs();
-    for (const group of this.groups) {
-      if (group.atEndMs !== undefined && group.failures === 0 && now - group.atEndMs > PACE_MS && group.moving)
-        return this.progress;
-    }
-    return undefined;
   }
 
   /** Whether this process runs the projection now. */
@@ -271,8 +250,6 @@ export class ProjectionRunner {
         folds: new FoldCache(this.parts.store),
         failures: 0,
         resumeAtMs: 0,
-        atEndMs: undefined,
-        moving: false,
       });
       // What was parked in an earlier run is tried once more with this run's code.
       if (track.parked.size > 0)
@@ -301,15 +278,8 @@ export class ProjectionRunner {
     if (page.facts.length === 0 && from.covers(page.next)) {
       group.failures = 0;
       group.resumeAtMs = 0;
-      group.atEndMs = this.parts.clock.monotonicMs();
-      // Whoever waits for the next step to pace itself waits for nothing: there is none to come.
-      if (group.moving) this.renewProgress();
-      group.moving = false;
       return false;
     }
-    // Behind since it last stood at the end, or since this step began after a rest there.
-    if (!group.moving && group.atEndMs !== undefined) group.atEndMs = this.parts.clock.monotonicMs();
-    group.moving = true;
     const touched = touchedBy(page.facts);
     const computed = group.tracks.map((): Computed[] => []);
     const lists = group.tracks.map((track) =>
@@ -351,7 +321,6 @@ export class ProjectionRunner {
       }
     }
     await this.commitAll(group, lists, computed, before, page.next);
-    if (page.atEnd) group.atEndMs = this.parts.clock.monotonicMs();
     return true;
   }
 
@@ -436,8 +405,6 @@ export class ProjectionRunner {
       folds: new FoldCache(this.parts.store),
       failures,
       resumeAtMs: this.parts.clock.monotonicMs() + waitMs,
-      atEndMs: undefined,
-      moving: false,
     });
   }
 
