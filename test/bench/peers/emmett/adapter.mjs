@@ -1,0 +1,2 @@
+// What the bench needs of emmett.
+export { getInMemoryEventStore, getInMemoryMessageBus } from '@event-driven-io/emmett';

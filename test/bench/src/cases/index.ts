@@ -1,0 +1,33 @@
+/** All cases, in the order of the table. */
+import type { BenchCase } from '../case.js';
+import { bootCases } from './boot.js';
+import { codecCases } from './codec.js';
+import { foldCases } from './fold.js';
+import { lateCases } from './late.js';
+import { lmdbAppendCases } from './lmdb-append.js';
+import { lmdbReadCases } from './lmdb-read.js';
+import { memoryAppendCases } from './memory-append.js';
+import { memoryCases } from './memory.js';
+import { monthCases } from './month.js';
+import { pipelineCases } from './pipeline.js';
+import { projectingCases } from './projecting.js';
+import { publishCases } from './publish.js';
+import { restartCases } from './restart.js';
+import { workloadsCases } from './workloads.js';
+
+export const cases: readonly BenchCase[] = [
+  ...publishCases,
+  ...memoryAppendCases,
+  ...pipelineCases,
+  ...foldCases,
+  ...lateCases,
+  ...lmdbAppendCases,
+  ...lmdbReadCases,
+  ...bootCases,
+  ...codecCases,
+  ...projectingCases,
+  ...workloadsCases,
+  ...restartCases,
+  ...memoryCases,
+  ...monthCases,
+];

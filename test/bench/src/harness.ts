@@ -1,0 +1,136 @@
+/**
+ * Runs the sides of one case in turn, in many short rounds of one process. What disturbs the machine disturbs neighbours
+ * alike, so the ratio of neighbouring rounds holds where absolute rates do not; its median over the rounds is the result.
+ */
+import type { BenchCase, CaseContext, CaseResult, RatioResult, Round, Side, SideResult, Spread } from './case.js';
+import { allocatedBy, collect, GcWatch, heapMB, now } from './measure.js';
+
+export interface HarnessOptions {
+  /** Rounds of each side that count. */
+  readonly rounds: number;
+  /** How long a round is to take, ms. */
+  readonly roundMs: number;
+}
+
+/** Warm-up of each side, ms of its own work: V8 has compiled what is hot by then. */
+const WARM_MS = 250;
+/** No round grows beyond this: its input is made beforehand, and is to fit beside what is measured. */
+const OPERATIONS_MAX = 100_000;
+const ALLOCATION_TRIES = 6;
+
+class Lane {
+  operations = 1;
+  readonly rates: number[] = [];
+  readonly windows: (readonly [startMs: number, endMs: number])[] = [];
+
+  constructor(readonly side: Side) {}
+
+  /** One round. @returns operations a second, and what it took in ns */
+  async go(keep: 'full' | 'minor' | undefined): Promise<{ readonly perSecond: number; readonly ns: number }> {
+    const round: Round = await this.side.round(this.operations);
+    if (keep !== undefined) collect(keep);
+    const startMs = performance.now();
+    const start = now();
+    const running = round.run();
+    if (running instanceof Promise) await running;
+    const ns = Math.max(1, now() - start);
+    this.windows.push([startMs, performance.now()]);
+    await round.done?.();
+    return { perSecond: (round.operations / ns) * 1e9, ns };
+  }
+
+  /** Finds how many operations fill a round, and warms up on the way. */
+  async warm(roundMs: number): Promise<void> {
+    let spent = 0;
+    for (let i = 0; i < 40 && spent < WARM_MS * 1e6; i++) {
+      const { ns } = await this.go(undefined);
+      spent += ns;
+      const factor = Math.min(4, (roundMs * 1e6) / ns);
+      this.operations = Math.max(1, Math.min(OPERATIONS_MAX, Math.round(this.operations * factor)));
+    }
+    this.windows.length = 0;
+  }
+}
+
+export async function runCase(one: BenchCase, context: CaseContext, options: HarnessOptions): Promise<CaseResult> {
+  const sides = (await one.sides?.(context)) ?? [];
+  const lanes = sides.map((side) => new Lane(side));
+  const watch = new GcWatch();
+  for (const lane of lanes) await lane.warm(options.roundMs);
+  const rounds = lanes.length === 0 ? 0 : Math.min(options.rounds, one.rounds ?? options.rounds);
+  const keep = one.collect ?? 'full';
+  for (let r = 0; r < rounds; r++) {
+    // There and back again, so that nobody always runs behind the same neighbour.
+    const order = r % 2 === 0 ? lanes : [...lanes].reverse();
+    for (const lane of order) lane.rates.push((await lane.go(keep)).perSecond);
+  }
+  const results: SideResult[] = [];
+  for (const lane of lanes) {
+    const gcShare = await watch.shareOf(lane.windows);
+    results.push({
+      name: lane.side.name,
+      part: lane.side.part,
+      perSecond: spreadOf(lane.rates),
+      gcShare,
+      allocatedBytes: await allocated(lane.side, lane.operations),
+    });
+  }
+  watch.stop();
+  collect('full');
+  const heap = heapMB();
+  for (const side of sides) await side.close?.();
+  return {
+    id: one.id,
+    operation: one.operation,
+    sides: results,
+    ratios: ratiosOf(one, lanes),
+    counts: (await one.counts?.(context)) ?? {},
+    values: (await one.values?.(context)) ?? {},
+    heapMB: heap,
+    rssMB: Math.round(process.resourceUsage().maxRSS / 1024),
+  };
+}
+
+/** The heap's growth over a round without a collection, divided by its operations; smaller rounds until there is none. */
+async function allocated(side: Side, operations: number): Promise<number | undefined> {
+  let size = Math.max(1, Math.min(operations, 10_000));
+  for (let i = 0; i < ALLOCATION_TRIES; i++, size = Math.max(1, Math.floor(size / 3))) {
+    const round = await side.round(size);
+    const bytes = await allocatedBy(() => round.run());
+    await round.done?.();
+    if (bytes !== undefined) return Math.round(bytes / round.operations);
+  }
+  return undefined;
+}
+
+function ratiosOf(one: BenchCase, lanes: readonly Lane[]): RatioResult[] {
+  const named = (name: string): Lane | undefined => lanes.find((lane) => lane.side.name === name);
+  const ours = lanes.find((lane) => lane.side.part === 'ours');
+  const pairs =
+    one.compare ??
+    lanes.filter((lane) => lane !== ours).map((lane) => [ours?.side.name ?? '', lane.side.name] as const);
+  const found: RatioResult[] = [];
+  for (const [of, to] of pairs) {
+    const [above, below] = [named(of), named(to)];
+    // A peer that is not installed has no lane.
+    if (above === undefined || below === undefined) continue;
+    const ratios = above.rates.map((rate, r) => rate / below.rates[r]!);
+    found.push({ of, to, rounds: ratios.length, ...spreadOf(ratios) });
+  }
+  return found;
+}
+
+/** Median and quartiles. */
+export function spreadOf(numbers: readonly number[]): Spread {
+  const sorted = [...numbers].sort((a, b) => a - b);
+  return { median: quantile(sorted, 0.5), p25: quantile(sorted, 0.25), p75: quantile(sorted, 0.75) };
+}
+
+/** Of sorted numbers, between neighbours in proportion. */
+export function quantile(sorted: readonly number[], q: number): number {
+  if (sorted.length === 0) return Number.NaN;
+  const at = (sorted.length - 1) * q;
+  const low = Math.floor(at);
+  const above = sorted[Math.min(low + 1, sorted.length - 1)]!;
+  return sorted[low]! + (above - sorted[low]!) * (at - low);
+}

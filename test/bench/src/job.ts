@@ -1,0 +1,14 @@
+/** What the driver hands to the process of one case. */
+
+export interface Job {
+  readonly id: string;
+  readonly quick: boolean;
+  readonly peers: boolean;
+  readonly rounds: number;
+  readonly roundMs: number;
+  /** The disk to measure; default: a folder of the bench's own. */
+  readonly folder: string | undefined;
+}
+
+/** Begins the line that holds the result. */
+export const RESULT_MARK = '@@';

@@ -1,0 +1,149 @@
+/**
+ * The driver: runs each case in a process of its own and tells the results on the terminal, as JSON and as a page.
+ *
+ * `--only=REGEX` cases by id · `--rounds=N` · `--quick` small inputs · `--peers` installs the peers first and runs them ·
+ * `--check` compares with baseline.json · `--save` writes it · `--profile` CPU profiles beside the results · `--folder=PATH`
+ * the disk to measure
+ */
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import type { BenchCase, CaseResult } from './case.js';
+import { cases } from './cases/index.js';
+import { compare, incomparable, readBaseline, saveBaseline } from './check.js';
+import { judge, readGoals } from './goals.js';
+import { RESULT_MARK, type Job } from './job.js';
+import { writePage } from './page.js';
+import { folderOf, isInstalled, PEERS } from './peers/peer.js';
+import { caseText, goalsText } from './report.js';
+import { thisMachine, type Run } from './run.js';
+
+const HOME = fileURLToPath(new URL('..', import.meta.url));
+const RESULTS = join(HOME, 'results');
+const HEAP_MB = 8_192;
+
+const { values: flags } = parseArgs({
+  options: {
+    only: { type: 'string' },
+    rounds: { type: 'string' },
+    quick: { type: 'boolean', default: false },
+    peers: { type: 'boolean', default: false },
+    check: { type: 'boolean', default: false },
+    save: { type: 'boolean', default: false },
+    profile: { type: 'boolean', default: false },
+    folder: { type: 'string' },
+  },
+});
+
+/** @throws Error with npm's own words */
+function install(folder: string): void {
+  console.log(`Installing into ${folder.slice(HOME.length) || 'the bench'} …`);
+  const npm = spawnSync('npm', ['install', '--prefix', folder, '--no-package-lock', '--no-audit', '--no-fund'], {
+    encoding: 'utf8',
+    shell: process.platform === 'win32',
+  });
+  if (npm.status !== 0) throw new Error(`npm could not install ${folder}: ${npm.stderr}`);
+}
+
+/** Runs one case to its end. @throws Error with the last of what it said */
+function measure(one: BenchCase, rounds: number): Promise<CaseResult> {
+  const job: Job = {
+    id: one.id,
+    quick: flags.quick,
+    peers: PEERS.some((peer) => isInstalled(peer)) && !flags.check,
+    rounds,
+    roundMs: flags.quick ? 25 : 60,
+    folder: flags.folder,
+  };
+  const profile = flags.profile
+    ? ['--cpu-prof', `--cpu-prof-dir=${join(RESULTS, 'profiles', one.id.replaceAll(/\W+/g, '-'))}`]
+    : [];
+  const args = [
+    '--expose-gc',
+    `--max-old-space-size=${HEAP_MB}`,
+    ...profile,
+    join(HOME, 'dist/run-case.js'),
+    JSON.stringify(job),
+  ];
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    let [out, error] = ['', ''];
+    child.stdout.on('data', (chunk: Buffer) => (out += chunk.toString()));
+    child.stderr.on('data', (chunk: Buffer) => (error += chunk.toString()));
+    child.once('close', (code) => {
+      const line = out.split('\n').find((each) => each.startsWith(RESULT_MARK));
+      if (line === undefined) reject(new Error(`${error.trim().split('\n').slice(-8).join(' | ')} (exit ${code})`));
+      else resolve(JSON.parse(line.slice(RESULT_MARK.length)) as CaseResult);
+    });
+  });
+}
+
+async function all(): Promise<Run> {
+  const rounds = Number(flags.rounds ?? (flags.quick ? 11 : 31));
+  const only = new RegExp(flags.only ?? '.');
+  const chosen = cases.filter((one) => only.test(one.id) && !(flags.quick && one.slow === true));
+  const results: CaseResult[] = [];
+  const failed: Record<string, string> = {};
+  for (const one of chosen) {
+    try {
+      const result = await measure(one, rounds);
+      results.push(result);
+      console.log(caseText(result));
+    } catch (error) {
+      failed[one.id] = error instanceof Error ? error.message : String(error);
+      console.log(`\n${one.id} failed: ${failed[one.id]}`);
+    }
+  }
+  return {
+    at: new Date().toISOString(),
+    quick: flags.quick,
+    rounds,
+    peers: PEERS.some((peer) => isInstalled(peer)),
+    machine: thisMachine(),
+    results,
+    goals: judge(readGoals(), results, flags.quick),
+    failed,
+  };
+}
+
+/** @returns what is worse than checked in, after a second look at ratios that fell */
+async function guard(run: Run): Promise<readonly string[]> {
+  const baseline = readBaseline();
+  const reason = incomparable(baseline, run.machine);
+  if (reason !== undefined) console.log(`\nOnly counts are compared: ${reason}.`);
+  const findings = compare(baseline, run.results, reason === undefined);
+  const confirmed: string[] = findings.filter((one) => one.exact).map((one) => one.text);
+  for (const id of new Set(findings.filter((one) => !one.exact).map((one) => one.case))) {
+    console.log(`\n${id} fell; once more with more rounds.`);
+    const again = await measure(
+      cases.find((one) => one.id === id)!,
+      run.rounds * 3,
+    );
+    confirmed.push(...compare(baseline, [again], true).map((one) => one.text));
+  }
+  return confirmed;
+}
+
+if (flags.peers) for (const peer of PEERS) if (!isInstalled(peer)) install(folderOf(peer));
+if (!existsSync(join(HOME, 'node_modules/chart.js'))) {
+  try {
+    install(HOME);
+  } catch (error) {
+    console.log(`There will be no page: ${String(error)}`);
+  }
+}
+const run = await all();
+console.log(`\n${goalsText(run.goals)}`);
+mkdirSync(RESULTS, { recursive: true });
+writeFileSync(join(RESULTS, 'results.json'), `${JSON.stringify(run, null, 1)}\n`);
+const page = writePage(run, RESULTS, HOME);
+console.log(`\nresults/results.json${page === undefined ? '' : ` and results/${page}`} in test/bench hold all of it.`);
+if (flags.save) saveBaseline(run, existsSync(join(HOME, 'baseline.json')) ? readBaseline() : undefined);
+let worse: readonly string[] = [];
+if (flags.check) {
+  worse = await guard(run);
+  console.log(worse.length === 0 ? '\nNothing fell.' : `\nWorse than checked in:\n  ${worse.join('\n  ')}`);
+}
+process.exitCode = worse.length > 0 || Object.keys(run.failed).length > 0 ? 1 : 0;
