@@ -10,9 +10,8 @@ import type {
   OnModuleInit,
 } from '@nestjs/common';
 import { Logger } from '@nestjs/common';
-import { DEFAULT_CONTEXT, type ConcursusOptions } from './concursus.options.js';
-import type { Explored } from './explorer.js';
-import type { EventRegistry } from './mapping/event-registry.js';
+import type { Boot } from './concursus.boot.js';
+import { DEFAULT_CONTEXT } from './concursus.options.js';
 import { ConfigurationError } from './model/errors.js';
 import type { BatchMiddleware } from './pipeline/middleware.js';
 import type { Deduplicator } from './pipeline/deduplicator.js';
@@ -20,27 +19,10 @@ import type { EventBus } from './pipeline/event-bus.js';
 import type { Clock } from './ports/clock.js';
 import type { CheckpointStore } from './ports/checkpoint-store.js';
 import type { EventFeed } from './ports/event-feed.js';
-import type { Layer, LayerProvider } from './ports/layer.js';
 import { DurableHandlers } from './processing/durable-handlers.js';
 import type { ProjectionRunner } from './projection/projection-runner.js';
 import type { Projections } from './projection/projections.js';
 import { bootReport, checkNeeds, durableConsumers, methodOf, placeHandlers, refuseScoped } from './start-up-check.js';
-
-/** What was found out before any provider was made. A problem is kept until `onModuleInit`, so that it fails the start, not the container. */
-export interface Boot {
-  readonly context: string;
-  readonly options: ConcursusOptions;
-  readonly persistent: LayerProvider<'persistent'>;
-  readonly layers: {
-    readonly persistent: Layer<'persistent'>;
-    readonly durable: Layer<'durable'> | undefined;
-    readonly transient: Layer<'transient'> | undefined;
-  };
-  readonly explored: Explored | undefined;
-  readonly registry: EventRegistry;
-  readonly process: string;
-  readonly problem: unknown;
-}
 
 export interface RuntimeParts {
   readonly boot: Boot;

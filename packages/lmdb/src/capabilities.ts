@@ -1,6 +1,7 @@
 /** What the LMDB layers promise: the boot report prints it, the contract checks it. */
 import type { Capabilities } from '@concursus/core';
 
+/** What `lmdb()` promises: everything but decisions. */
 export const lmdbCapabilities: Capabilities = {
   atomicAppend: true,
   appendWithCheckpoint: true,
@@ -14,6 +15,7 @@ export const lmdbCapabilities: Capabilities = {
 
 const aBuffer = { lacking: 'a buffer keeps no events for good' };
 
+/** What `lmdbTransport()` promises: it holds events until they are stored, and is no store. */
 export const lmdbTransportCapabilities: Capabilities = {
   atomicAppend: aBuffer,
   appendWithCheckpoint: aBuffer,

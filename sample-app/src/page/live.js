@@ -63,7 +63,7 @@ export function follow(onSummary, onConnection) {
     polls++;
     // The browser renews a broken stream by itself, but not one that was refused.
     if (polls % POLLS_BEFORE_STREAM === 0 && source.readyState === EventSource.CLOSED) listen();
-    setTimeout(poll, POLL_MS);
+    setTimeout(() => void poll(), POLL_MS);
   };
 
   // Ask once beside the stream: the first picture must not wait for the first change.

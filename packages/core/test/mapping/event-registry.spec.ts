@@ -1,4 +1,4 @@
-/** Every wiring mistake in events and aggregates shows when the registry is built, with its code, the class and the fix. */
+/** Every wiring mistake in events and aggregates, one subject: it shows when the registry is built, with its code, the class and the fix. */
 import { describe, expect, it } from 'vitest';
 import { IsString, ValidateNested } from 'class-validator';
 import * as classValidator from 'class-validator';

@@ -78,7 +78,7 @@ it('lets batches through while few events are ahead of the views, then one for e
 it('does not wait for a view that does not come nearer, until it has caught up', async () => {
   const { pacer, clock, reach, close } = await paced();
   for (let batch = 1; batch <= 6; batch++) {
-    pacer.turn(1_000);
+    expect(pacer.turn(1_000)).toBeUndefined();
     pacer.done(1_000, at(batch * 1_000));
   }
   const held = pacer.turn(1_000)!;
@@ -95,7 +95,7 @@ it('does not wait for a view that does not come nearer, until it has caught up',
   if (near !== undefined) expect(await isDone(near, clock, 100)).toBe(true);
   pacer.done(1_000, at(31_000));
   for (let batch = 32; batch <= 36; batch++) {
-    pacer.turn(1_000);
+    expect(pacer.turn(1_000)).toBeUndefined();
     pacer.done(1_000, at(batch * 1_000));
   }
   expect(await isDone(pacer.turn(1_000)!, clock, 1_000)).toBe(false);

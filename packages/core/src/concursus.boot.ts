@@ -1,0 +1,120 @@
+/** Before any provider of a context is made: the application is explored, the wiring checked, the layers made and not yet connected. */
+import { Logger } from '@nestjs/common';
+import { ModulesContainer } from '@nestjs/core';
+import { checkOptions, type ConcursusOptions } from './concursus.options.js';
+import { explore, type Explored } from './explorer.js';
+import { handlersOf } from './mapping/decorators.js';
+import type { AggregateLike } from './mapping/event-class.js';
+import { EventRegistry } from './mapping/event-registry.js';
+import { loadClassValidator } from './class-validator.js';
+import { inMemory } from './memory/in-memory.provider.js';
+import { ConfigurationError } from './model/errors.js';
+import { SystemClock } from './ports/clock.js';
+import type { Layer, LayerContext, LayerProvider, Slot } from './ports/layer.js';
+import { Pacer } from './projection/pacer.js';
+import { projectionModel, type ProjectionInstance } from './projection/projection-model.js';
+import type { ProjectionModel } from './projection/projection.js';
+import { ProjectionRunner, type RunnerParts } from './projection/projection-runner.js';
+import { catalogueModel } from './query/catalogue.js';
+import { refuseScoped } from './start-up-check.js';
+
+/** What was found out before any provider was made. A problem is kept until `onModuleInit`, so that it fails the start, not the container. */
+export interface Boot {
+  readonly context: string;
+  readonly options: ConcursusOptions;
+  readonly persistent: LayerProvider<'persistent'>;
+  readonly layers: {
+    readonly persistent: Layer<'persistent'>;
+    readonly durable: Layer<'durable'> | undefined;
+    readonly transient: Layer<'transient'> | undefined;
+  };
+  readonly explored: Explored | undefined;
+  readonly registry: EventRegistry;
+  readonly process: string;
+  readonly problem: unknown;
+}
+
+/** Explores, checks and makes the layers; keeps a problem for `onModuleInit`. */
+export async function boot(context: string, container: ModulesContainer, options: ConcursusOptions): Promise<Boot> {
+  const clock = options.clock ?? new SystemClock();
+  const logger = new Logger(`Concursus ${context}`);
+  let explored: Explored | undefined;
+  let registry: EventRegistry | undefined;
+  let problem: unknown;
+  let persistent: LayerProvider<'persistent'> = options.persistent ?? inMemory();
+  let checked = options;
+  try {
+    checkOptions(context, options);
+    explored = explore(container);
+    registry = new EventRegistry(context, [...explored.aggregates.get(context)!] as AggregateLike[], {
+      classValidator: await loadClassValidator(),
+    });
+  } catch (error) {
+    problem = error;
+    // The rest of the container can be made; the start fails before anything is used.
+    persistent = inMemory();
+    checked = {};
+  }
+  const make = <S extends Slot>(provider: LayerProvider<S>): Layer<S> | Promise<Layer<S>> =>
+    provider.create({ context, clock, logger } satisfies LayerContext);
+  return {
+    context,
+    options: checked,
+    persistent,
+    layers: {
+      persistent: await make(persistent),
+      durable: checked.durable === undefined ? undefined : await make(checked.durable),
+      transient: checked.transient === undefined ? undefined : await make(checked.transient),
+    },
+    explored,
+    registry: registry ?? new EventRegistry(context, []),
+    process: [...clock.randomBytes(8)].map((byte) => byte.toString(16).padStart(2, '0')).join(''),
+    problem,
+  };
+}
+
+/** What runs the projections of one context. */
+export interface Running {
+  readonly runner: ProjectionRunner;
+  readonly parts: RunnerParts;
+  readonly pacer: Pacer;
+}
+
+/** The context's projections and the runner of those this process will own. */
+export function runner(made: Boot, parts: RunnerParts): Running {
+  const models: ProjectionModel[] = [];
+  if (made.problem === undefined && made.explored !== undefined) {
+    if (made.options.catalogue !== false) models.push(catalogueModel(made.registry));
+    try {
+      for (const found of made.explored.projections) {
+        if (!made.registry.has(found.meta.of as AggregateLike)) continue;
+        refuseScoped(found, 'projection');
+        const model = projectionModel(
+          found.cls as never,
+          found.meta,
+          handlersOf(found.cls),
+          made.registry.aggregate(found.meta.of as AggregateLike),
+          () => found.instance() as ProjectionInstance,
+        );
+        if (models.some((other) => other.name === model.name)) {
+          throw new ConfigurationError(
+            'DUPLICATE_PROJECTION',
+            `Two projections of the context "${made.context}" are named "${model.name}"; one is ${found.cls.name} in ${found.module}.`,
+            {
+              fix: 'Give each its own name in @Projection({ name }).',
+            },
+          );
+        }
+        models.push(model);
+      }
+    } catch (error) {
+      (made as { problem: unknown }).problem = error;
+    }
+  }
+  const options = {
+    ...(made.options.projectionPageSize === undefined ? {} : { pageSize: made.options.projectionPageSize }),
+    ...(made.options.leaseMs === undefined ? {} : { leaseMs: made.options.leaseMs }),
+  };
+  const runner = new ProjectionRunner(parts, models, options);
+  return { runner, parts, pacer: new Pacer({ ...parts, nextStep: () => runner.nextStep() }, models) };
+}
