@@ -16,7 +16,6 @@ import { projectionModel, type ProjectionInstance } from './projection/projectio
 import type { ProjectionModel } from './projection/projection.js';
 import { ProjectionRunner, type RunnerParts } from './projection/projection-runner.js';
 import { catalogueModel } from './query/catalogue.js';
-import { refuseScoped } from './start-up-check.js';
 
 /** What was found out before any provider was made. A problem is kept until `onModuleInit`, so that it fails the start, not the container. */
 export interface Boot {
@@ -28,14 +27,19 @@ export interface Boot {
     readonly durable: Layer<'durable'> | undefined;
     readonly transient: Layer<'transient'> | undefined;
   };
+  /** What was found before the other providers were made; undefined with a problem. */
   readonly explored: Explored | undefined;
+  /** Looks again: providers made by a factory show their class only once it is done. */
+  readonly explore: () => Explored;
   readonly registry: EventRegistry;
   readonly process: string;
   readonly problem: unknown;
 }
 
 /** Explores, checks and makes the layers; keeps a problem for `onModuleInit`. */
-export async function boot(context: string, container: ModulesContainer, options: ConcursusOptions): Promise<Boot> {
+export async function boot(context: string, container: ModulesContainer, given: ConcursusOptions): Promise<Boot> {
+  // A factory may give anything; what is no object is refused below.
+  const options = typeof given === 'object' && given !== null ? given : {};
   const clock = options.clock ?? new SystemClock();
   const logger = new Logger(`Concursus ${context}`);
   let explored: Explored | undefined;
@@ -44,7 +48,7 @@ export async function boot(context: string, container: ModulesContainer, options
   let persistent: LayerProvider<'persistent'> = options.persistent ?? inMemory();
   let checked = options;
   try {
-    checkOptions(context, options);
+    checkOptions(context, given);
     explored = explore(container);
     registry = new EventRegistry(context, [...explored.aggregates.get(context)!] as AggregateLike[], {
       classValidator: await loadClassValidator(),
@@ -67,6 +71,7 @@ export async function boot(context: string, container: ModulesContainer, options
       transient: checked.transient === undefined ? undefined : await make(checked.transient),
     },
     explored,
+    explore: () => explore(container),
     registry: registry ?? new EventRegistry(context, []),
     process: [...clock.randomBytes(8)].map((byte) => byte.toString(16).padStart(2, '0')).join(''),
     problem,
@@ -88,7 +93,6 @@ export function runner(made: Boot, parts: RunnerParts): Running {
     try {
       for (const found of made.explored.projections) {
         if (!made.registry.has(found.meta.of as AggregateLike)) continue;
-        refuseScoped(found, 'projection');
         const model = projectionModel(
           found.cls as never,
           found.meta,

@@ -55,6 +55,19 @@ export interface ConcursusAsyncOptions extends Pick<ModuleMetadata, 'imports'> {
 }
 
 const SLOTS: readonly Slot[] = ['persistent', 'durable', 'transient'];
+/** Every option, so that a slip of the pen is not taken for a default. */
+const KNOWN: Readonly<Record<keyof ConcursusOptions, true>> = {
+  persistent: true,
+  durable: true,
+  transient: true,
+  clock: true,
+  catalogue: true,
+  autoStart: true,
+  batchSizeMax: true,
+  publishQueueMax: true,
+  projectionPageSize: true,
+  leaseMs: true,
+};
 
 function whole(name: string, value: number | undefined, min: number, max: number): void {
   if (value === undefined || (Number.isInteger(value) && value >= min && value <= max)) return;
@@ -74,9 +87,32 @@ export function checkOptions(context: string, options: ConcursusOptions): void {
       },
     );
   }
+  if (typeof options !== 'object' || options === null) {
+    throw new ConfigurationError('INVALID_OPTION', `The options of the context "${context}" are ${String(options)}.`, {
+      fix: 'Return an object from useFactory or createConcursusOptions, {} for the defaults.',
+    });
+  }
+  const unknown = Object.keys(options).find((name) => !Object.hasOwn(KNOWN, name));
+  if (unknown !== undefined) {
+    throw new ConfigurationError(
+      'INVALID_OPTION',
+      `ConcursusModule (context "${context}") has no option "${unknown}".`,
+      {
+        fix: `Use ${Object.keys(KNOWN).join(', ')}; forRootAsync takes \`context\` and \`isGlobal\` beside useFactory.`,
+      },
+    );
+  }
   for (const slot of SLOTS) {
     const provider = options[slot] as LayerProvider<Slot> | undefined;
-    if (provider === undefined || provider.slot === slot) continue;
+    if (provider === undefined) continue;
+    if (typeof provider !== 'object' || provider === null) {
+      const what =
+        typeof provider === 'function' ? `the function ${(provider as { name: string }).name}` : String(provider);
+      throw new ConfigurationError('INVALID_OPTION', `The slot "${slot}" of the context "${context}" holds ${what}.`, {
+        fix: 'Give what a provider function returns, such as inMemory(), or leave the slot out.',
+      });
+    }
+    if (provider.slot === slot) continue;
     throw new ConfigurationError(
       'WRONG_SLOT',
       `ConcursusModule (context "${context}") has the provider "${provider.name}" in its slot "${slot}", and it serves "${provider.slot}".`,

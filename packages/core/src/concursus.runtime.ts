@@ -57,11 +57,20 @@ export class Concursus
   async onModuleInit(): Promise<void> {
     const { boot, bus, runner, projections } = this.parts;
     if (boot.problem !== undefined) throw boot.problem;
-    const explored = boot.explored!;
+    const explored = boot.explore();
     const handlers = placeHandlers(explored, boot.context, boot.registry);
     const mine = explored.projections.filter(
       (found) => runner.models.some((model) => model.name === found.meta.name) && boot.registry.has(found.meta.of),
     );
+    for (const found of mine) refuseScoped(found, 'projection');
+    for (const { cls, meta, module } of explored.projections) {
+      if (!boot.registry.has(meta.of) || boot.explored!.projections.some((known) => known.cls === cls)) continue;
+      throw new ConfigurationError(
+        'PROJECTION_SHAPE',
+        `The projection ${cls.name} in ${module} is made by a factory under another name than its class, so it was found too late to be run.`,
+        { fix: `Provide it under its class: { provide: ${cls.name}, useFactory: … }.` },
+      );
+    }
     checkNeeds(boot.persistent, handlers, mine);
     for (const found of explored.middleware) {
       refuseScoped(found, 'middleware');
@@ -80,7 +89,11 @@ export class Concursus
       if ((handler.options.schedule ?? 'transient') !== 'transient') continue;
       bus.handle(model, methodOf(found, handler.method), `${found.cls.name}.${handler.method}`);
     }
-    for (const found of mine) giveView(found.instance(), projections.view(found.meta.name));
+    for (const found of mine) {
+      const view = projections.view(found.meta.name);
+      giveView(found.instance(), view);
+      for (const other of found.others) giveView(other(), view);
+    }
     for (const line of bootReport(boot.context, boot.options, boot.persistent, boot.registry, handlers, runner.models))
       this.logger.log(line);
     await boot.layers.persistent.connect();
@@ -128,21 +141,37 @@ export class Concursus
   }
 
   async onApplicationShutdown(): Promise<void> {
-    await this.drain();
     const { layers } = this.parts.boot;
-    await layers.transient?.close();
-    await layers.durable?.close();
-    await layers.persistent.close();
+    await inTurn([
+      () => this.drain(),
+      () => layers.transient?.close(),
+      () => layers.durable?.close(),
+      () => layers.persistent.close(),
+    ]);
   }
 
   private async stop(): Promise<void> {
     const { durable } = this.parts.boot.layers;
-    // A buffer that ends with the process is emptied first; one that survives is taken up again by the next start.
-    await this.parts.bus.drain(durable?.drain === undefined ? undefined : () => durable.drain!());
-    if (!this.started) return;
-    await this.durable?.stop();
-    await this.parts.runner.stop();
+    await inTurn([
+      // A buffer that ends with the process is emptied first; one that survives is taken up again by the next start.
+      () => this.parts.bus.drain(durable?.drain === undefined ? undefined : () => durable.drain!()),
+      () => (this.started ? this.durable?.stop() : undefined),
+      () => (this.started ? this.parts.runner.stop() : undefined),
+    ]);
   }
+}
+
+/** Takes every step, also after one that fails. @throws the first error */
+async function inTurn(steps: readonly (() => Promise<void> | undefined)[]): Promise<void> {
+  const errors: unknown[] = [];
+  for (const step of steps) {
+    try {
+      await step();
+    } catch (error) {
+      errors.push(error);
+    }
+  }
+  if (errors.length > 0) throw errors[0];
 }
 
 const VIEW_METHODS = ['get', 'getMany', 'find', 'changes', 'lastChange', 'caughtUp'] as const;

@@ -28,8 +28,10 @@ export interface Found<M> {
   readonly module: string;
   /** The container's instance; read it only after all providers are made. */
   readonly instance: () => Record<string, unknown>;
-  /** Not one instance for the whole application. */
-  readonly scoped: boolean;
+  /** Those of other places that provide the class too. */
+  readonly others: (() => Record<string, unknown>)[];
+  /** Not one instance for the whole application; ask it only after all providers are made. */
+  readonly scoped: () => boolean;
 }
 
 export interface Explored {
@@ -51,12 +53,14 @@ interface Wrapper {
   isDependencyTreeStatic(): boolean;
 }
 
+/** The class of a provider: the one it names, of the instance it has, or, before a factory made one, the one it is asked for by. */
 function classOf(wrapper: Wrapper): AnyClass | undefined {
   if (typeof wrapper.metatype === 'function' && wrapper.inject === undefined && wrapper.isNotMetatype !== true) {
     return wrapper.metatype as unknown as AnyClass;
   }
-  const instance = wrapper.instance;
-  return typeof instance === 'object' && instance !== null ? (instance.constructor as AnyClass) : undefined;
+  const { instance, token } = wrapper;
+  if (typeof instance === 'object' && instance !== null) return instance.constructor as AnyClass | undefined;
+  return typeof token === 'function' ? (token as unknown as AnyClass) : undefined;
 }
 
 function isScoped(wrapper: Wrapper): boolean {
@@ -85,7 +89,8 @@ export function explore(container: ModulesContainer): Explored {
         meta,
         module: module.metatype.name,
         instance: () => wrapper.instance as Record<string, unknown>,
-        scoped: isScoped(wrapper),
+        others: [],
+        scoped: () => isScoped(wrapper),
       });
       if (aggregateMetaOf(cls) !== undefined) {
         if (!found.aggregates.has(cls)) found.aggregates.set(cls, module.metatype.name);
@@ -93,7 +98,9 @@ export function explore(container: ModulesContainer): Explored {
       }
       const projection = projectionMetaOf(cls);
       if (projection !== undefined) {
-        if (!found.projections.has(cls)) found.projections.set(cls, entry(projection));
+        const first = found.projections.get(cls);
+        if (first === undefined) found.projections.set(cls, entry(projection));
+        else first.others.push(() => wrapper.instance as Record<string, unknown>);
         continue;
       }
       const stage = middlewareMetaOf(cls);

@@ -76,7 +76,7 @@ function eventModel(aggregate: AggregateModel, event: object): EventModel {
 }
 
 export function refuseScoped(found: Found<unknown>, what: string): void {
-  if (!found.scoped) return;
+  if (!found.scoped()) return;
   throw new ConfigurationError(
     'REQUEST_SCOPED_HANDLER',
     `The ${what} ${found.cls.name} in ${found.module} is request-scoped or transient, or depends on a provider that is.`,

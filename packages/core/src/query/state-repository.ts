@@ -1,4 +1,5 @@
 /** States: what an aggregate is, was at an event time, or was known to be at a processing time. Always a fold of its history. */
+import type { AggregateLike, StateOf as StateOfAggregate } from '../mapping/event-class.js';
 import type { EventRegistry, AggregateModel } from '../mapping/event-registry.js';
 import { RANK_INITIAL, RANK_TERMINAL } from '../model/event-order.js';
 import type { AggregateKey, Fact } from '../model/event.js';
@@ -29,11 +30,7 @@ export interface AggregateState<S> {
   readonly lastEventTime: number;
 }
 
-type StateOf<A> = A extends abstract new (...args: never[]) => infer S
-  ? S
-  : A extends { readonly initial: () => infer S }
-    ? S
-    : object;
+type StateOf<A> = A extends AggregateLike ? StateOfAggregate<A> : object;
 
 export class States {
   constructor(
