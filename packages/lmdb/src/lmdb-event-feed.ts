@@ -4,6 +4,9 @@ import type { Fact, FeedPage, Position } from '@concursus/core';
 import { FactLog } from './fact-log.js';
 import type { Session } from './session.js';
 
+/** Characters of content in a page, about: a page of large facts is shorter. */
+const PAGE_CHARACTERS_MAX = 4 * 1_048_576;
+
 export class LmdbEventFeed extends EventFeed {
   constructor(private readonly session: Session) {
     super();
@@ -38,16 +41,20 @@ export class LmdbEventFeed extends EventFeed {
     const start = OrdinalPosition.of(from).ordinal;
     const facts: Fact[] = [];
     let ordinal = start;
+    let characters = 0;
     let ms = -1;
     let tick = -1;
     let chunk = ordinal < end ? log.chunkHolding(ordinal) : undefined;
     pages: while (chunk !== undefined && ordinal < end) {
       for (let k = ordinal - chunk.first; k < chunk.count; k++) {
         // A page ends where an append does, so that one processing time is never read in halves.
-        if (facts.length >= limit && (chunk.ms[k] !== ms || chunk.tick[k] !== tick)) break pages;
+        const full = facts.length >= limit || characters >= PAGE_CHARACTERS_MAX;
+        if (full && (chunk.ms[k] !== ms || chunk.tick[k] !== tick)) break pages;
         ms = chunk.ms[k]!;
         tick = chunk.tick[k]!;
-        facts.push(chunk.fact(k));
+        const fact = chunk.fact(k);
+        facts.push(fact);
+        characters += fact.content.length;
         ordinal++;
       }
       chunk = ordinal < end ? log.findChunk(ordinal) : undefined;

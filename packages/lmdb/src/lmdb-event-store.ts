@@ -21,6 +21,8 @@ const FACT_BYTES = 160;
 const TIME_BYTES = 8;
 const DIGEST_BYTES = 32;
 const PAGE_SIZE = 1_000;
+/** Characters of content in a page, about: a page of large facts is shorter. */
+const PAGE_CHARACTERS_MAX = 4 * 1_048_576;
 const PAGE_SIZE_MAX = 10_000;
 const AGGREGATES_MAX = 10_000;
 
@@ -216,9 +218,13 @@ export class LmdbEventStore extends EventStore {
     const prefix = this.keys.start().text(aggregate.tenant).text(aggregate.type).text(aggregate.id).length;
     let identity: Buffer | undefined;
     let group: Fact[] = [];
+    let characters = 0;
     const flush = (): void => {
       if (group.length > 1) group.sort((a, b) => (a.digest < b.digest ? -1 : 1) * (descending ? -1 : 1));
-      for (const fact of group) out.push(fact);
+      for (const fact of group) {
+        out.push(fact);
+        characters += fact.content.length;
+      }
       group = [];
     };
     for (const entry of log.history.getRange({ start: from, end: to, reverse: descending })) {
@@ -232,8 +238,8 @@ export class LmdbEventStore extends EventStore {
       ) {
         flush();
         // The identity ends in NUL; without it the key stands below its group, with the NUL raised above it.
-        if (out.length >= size && identity !== undefined)
-          return descending ? identity.subarray(0, -1) : after(identity);
+        const full = out.length >= size || (characters >= PAGE_CHARACTERS_MAX && size < Number.POSITIVE_INFINITY);
+        if (full && identity !== undefined) return descending ? identity.subarray(0, -1) : after(identity);
         identity = key.subarray(0, identityEnd);
       }
       if (filter.names !== undefined && !filter.names.has(key.toString('utf8', nameStart, identityEnd - 1))) continue;

@@ -1,6 +1,13 @@
 /** The bound on what is under way (law 12): items of all calls together, first come, first served. */
 import { UnavailableError } from '../model/errors.js';
 
+/** Bytes of a raw input that count as one item: a bound of so many items is one of memory too. */
+const BYTES_AN_ITEM = 2_048;
+
+export function weightOfBytes(bytes: number): number {
+  return 1 + Math.floor(bytes / BYTES_AN_ITEM);
+}
+
 /** One that waits for room. */
 interface Waiter {
   readonly items: number;

@@ -25,6 +25,8 @@ export class BatchItem {
   /** Keys the event's class does not declare. */
   undeclared: readonly string[] = NONE;
   receivedAt = 0;
+  /** How many items it counts as, for bounds on what is under way: raw inputs by their bytes. */
+  weight = 1;
   code: ErrorCode | undefined = undefined;
   /** Why it was rejected or dropped. */
   reason = '';

@@ -56,7 +56,7 @@ export interface EventBusOptions {
   readonly onError: (error: unknown, where: string) => void;
   /** Items of a stream's or the buffer's batch, at most. Default 512. */
   readonly batchSizeMax?: number;
-  /** Items under way over all calls, at most. Default 16,384: some 30 MB of events of 1 kB on their way. */
+  /** Items under way over all calls, at most; a raw input counts once for each 2 kB. Default 16,384: some 30 MB on their way. */
   readonly itemsInFlightMax?: number;
   /** Calls that may wait for room before the next is refused with `OVERLOADED`. Default 10,000. */
   readonly callsWaitingMax?: number;
@@ -116,8 +116,8 @@ export class EventBus {
           });
     this.host = {
       now: () => options.clock.now(),
-      enter: (items, call) => this.enterStream(items, call),
-      leave: (items) => this.admission.leave(items),
+      enter: (items, weight, call) => this.enterStream(items, weight, call),
+      leave: (weight) => this.admission.leave(weight),
       take: (items, call, firstIndex, turn) => this.takeStream(items, call, firstIndex, turn),
     };
   }
@@ -283,12 +283,12 @@ export class EventBus {
     }
   }
 
-  private async enterStream(items: readonly BatchItem[], options: RecordOptions): Promise<void> {
+  private async enterStream(items: readonly BatchItem[], weight: number, options: RecordOptions): Promise<void> {
     const waitMs = this.keeper.waitMs(items, options.source ?? DEFAULT_SOURCE);
     if (waitMs > 0) await this.options.clock.sleep(waitMs, options.signal);
     const { pacer } = this.options;
     if (pacer !== undefined) await (this.pacing = this.pacing.then(() => pacer.turn(items.length)));
-    const turn = this.admission.enter(items.length, false);
+    const turn = this.admission.enter(weight, false);
     if (turn !== undefined) await turn;
   }
 

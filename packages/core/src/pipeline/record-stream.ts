@@ -5,6 +5,7 @@
 import { ConcursusError, UnavailableError } from '../model/errors.js';
 import type { EventInput } from '../model/event-input.js';
 import type { Position } from '../model/position.js';
+import { weightOfBytes } from './admission.js';
 import { BatchItem } from './batch.js';
 import type { Batch } from './batch.js';
 import { isRawInput } from './receiver.js';
@@ -12,13 +13,15 @@ import { attachSummary, StreamBatch, summaryFrom, Totals } from './record.js';
 import type { RawInput, RecordOptions, RecordSummary, Rejection, StreamItem } from './record.js';
 
 const BATCHES_IN_FLIGHT = 2;
+/** Weight of a batch, about: large inputs make short batches, so that a batch never holds much more than 2 MB of them. */
+const BATCH_WEIGHT_MAX = 1_024;
 
 /** What a stream needs of the bus. */
 export interface StreamHost {
   now(): number;
   /** Waits for the slowed sources among the items, then for room; followed by `leave`. */
-  enter(items: readonly BatchItem[], options: RecordOptions): Promise<void>;
-  leave(items: number): void;
+  enter(items: readonly BatchItem[], weight: number, options: RecordOptions): Promise<void>;
+  leave(weight: number): void;
   /** Takes the items down the road. `turn`, when given, is awaited between validation and everything else. */
   take(items: BatchItem[], options: RecordOptions, firstIndex: number, turn: Promise<void> | undefined): Promise<Batch>;
 }
@@ -29,6 +32,8 @@ export class RecordStream {
   private position: Position | undefined = undefined;
   private buffer: BatchItem[] = [];
   private head = 0;
+  /** Of what is in the buffer. */
+  private weight = 0;
   private lines = 0;
   private started = 0;
   private inFlight = 0;
@@ -82,6 +87,7 @@ export class RecordStream {
     this.failure = error;
     this.buffer = [];
     this.head = 0;
+    this.weight = 0;
     this.roomMade?.();
     this.advance();
   }
@@ -103,7 +109,7 @@ export class RecordStream {
         if (this.failed) break;
         this.push(step.value);
         this.advance();
-        while (!this.failed && this.buffer.length - this.head >= this.sizeMax) {
+        while (!this.failed && this.full) {
           await new Promise<void>((resolve) => (this.roomMade = resolve));
           this.roomMade = undefined;
         }
@@ -125,16 +131,33 @@ export class RecordStream {
   }
 
   private pushOne(input: EventInput | RawInput, now: number): void {
-    this.lines = isRawInput(input) ? input.line : this.lines + 1;
+    const raw = isRawInput(input);
+    this.lines = raw ? input.line : this.lines + 1;
     const item = new BatchItem(this.lines, input, false);
+    if (raw) item.weight = weightOfBytes(input.bytes.byteLength);
+    this.weight += item.weight;
     item.receivedAt = now;
     this.buffer.push(item);
+  }
+
+  private get full(): boolean {
+    return this.buffer.length - this.head >= this.sizeMax || this.weight >= BATCH_WEIGHT_MAX;
+  }
+
+  /** How many items of the buffer make the next batch. */
+  private nextBatch(): number {
+    const available = Math.min(this.buffer.length - this.head, this.sizeMax);
+    let weight = 0;
+    let taken = 0;
+    while (taken < available && weight < BATCH_WEIGHT_MAX) weight += this.buffer[this.head + taken++]!.weight;
+    this.weight -= weight;
+    return taken;
   }
 
   /** Starts what may start; ends the run when nothing is left. */
   private advance(): void {
     while (!this.failed && this.inFlight < BATCHES_IN_FLIGHT && this.head < this.buffer.length) {
-      const items = this.buffer.slice(this.head, this.head + this.sizeMax);
+      const items = this.buffer.slice(this.head, this.head + this.nextBatch());
       this.head += items.length;
       if (this.head === this.buffer.length) {
         this.buffer = [];
@@ -147,7 +170,7 @@ export class RecordStream {
       this.last = this.process(items, firstIndex, previous);
       this.last.catch(ignore); // the next batch and `stop` have it
     }
-    if (this.buffer.length - this.head < this.sizeMax) this.roomMade?.();
+    if (!this.full) this.roomMade?.();
     if (this.inFlight > 0) return;
     if (this.failed) {
       this.closeSource?.();
@@ -163,8 +186,10 @@ export class RecordStream {
 
   private async process(items: BatchItem[], firstIndex: number, previous: Promise<void>): Promise<void> {
     let entered = false;
+    let weight = 0;
+    for (let i = 0; i < items.length; i++) weight += items[i]!.weight;
     try {
-      await this.host.enter(items, this.options);
+      await this.host.enter(items, weight, this.options);
       entered = true;
       // A checkpoint covers everything before it: the batch before must be stored first, or a restart would skip it.
       const turn = this.options.checkpoint === undefined ? undefined : previous;
@@ -175,7 +200,7 @@ export class RecordStream {
       this.stop(error);
       throw error;
     } finally {
-      if (entered) this.host.leave(items.length);
+      if (entered) this.host.leave(weight);
       this.inFlight--;
       this.advance();
     }

@@ -17,7 +17,7 @@ export abstract class EventFeed {
   /** Covers everything acknowledged when it was called. */
   abstract end(): Promise<Position>;
   /**
-   * The facts after `from`, at most about `limit` (a page ends on an append's edge, so one append may exceed it).
+   * The facts after `from`, at most about `limit` (a page ends on an append's edge, so one append may exceed it), fewer when they are large.
    * `next` passes a place only when nothing can appear before it any more (law 7). Same `from`, same store: same facts.
    */
   abstract read(from: Position, limit: number): Promise<FeedPage>;

@@ -43,7 +43,7 @@ export interface ReadOptions {
   /** Only what the feed holds before this position. */
   readonly upTo?: Position;
   readonly descending?: boolean;
-  /** Facts of one page, 1 to 10,000. Default 1,000. */
+  /** Facts of one page at most, 1 to 10,000; a page of large facts is shorter, so a short one need not be the last. Default 1,000. */
   readonly pageSize?: number;
   /** Fills `Fact.repeats`. */
   readonly withRepeats?: boolean;

@@ -33,6 +33,7 @@ export interface HistoryOptions {
 
 /** Fold order needs the history at hand: longer ones are read by event time. */
 const FOLD_ORDER_MAX = 100_000;
+const FOLD_ORDER_CHARACTERS_MAX = 64 * 1_048_576;
 
 /** Whatever names an aggregate: its class, what `defineAggregate` returned, or its type. */
 export type AggregateRef = object | string;
@@ -46,7 +47,7 @@ export class Histories {
 
   /**
    * The events of one aggregate. Ends early, without an error, when `signal` aborts.
-   * @throws InvalidEventError `UNKNOWN_AGGREGATE`, `INVALID_TIME`, `NOT_YET_KNOWN`, `LIMIT_EXCEEDED` (fold order over 100,000 events)
+   * @throws InvalidEventError `UNKNOWN_AGGREGATE`, `INVALID_TIME`, `NOT_YET_KNOWN`, `LIMIT_EXCEEDED` (fold order over 100,000 events or 64 M characters)
    */
   async *read(aggregate: AggregateRef, id: string, options: HistoryOptions = {}): AsyncIterable<Fact> {
     const model = this.registry.aggregate(aggregate);
@@ -146,12 +147,16 @@ export class Histories {
 
   private async inFoldOrder(model: AggregateModel, key: AggregateKey, read: ReadOptions): Promise<readonly Fact[]> {
     const facts: Fact[] = [];
+    let characters = 0;
     for await (const page of this.store.read(key, read)) {
-      facts.push(...page);
-      if (facts.length > FOLD_ORDER_MAX) {
+      for (const fact of page) {
+        facts.push(fact);
+        characters += fact.content.length;
+      }
+      if (facts.length > FOLD_ORDER_MAX || characters > FOLD_ORDER_CHARACTERS_MAX) {
         throw new InvalidEventError(
           'LIMIT_EXCEEDED',
-          `${key.type} ${key.id} has more than ${FOLD_ORDER_MAX} events, too many to sort in memory.`,
+          `${key.type} ${key.id} has more than ${FOLD_ORDER_MAX} events or ${FOLD_ORDER_CHARACTERS_MAX} characters, too many to sort in memory.`,
           {
             fix: "Read it with order: 'ascending', or in ranges of event time.",
           },

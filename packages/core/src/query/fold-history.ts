@@ -10,8 +10,9 @@ import type { EventStore, ReadOptions } from '../ports/event-store.js';
 
 /** Histories up to this length are sorted in memory. */
 const PAGE = 1_000;
-/** How many ranked events one history may have before it is refused: they are held in memory. */
+/** How many ranked events one history may have, and characters of content in them, before it is refused: they are held in memory. */
 const RANKED_MAX = 10_000;
+const RANKED_CHARACTERS_MAX = 32 * 1_048_576;
 
 export interface FoldedHistory {
   readonly events: number;
@@ -38,9 +39,9 @@ export async function foldHistory(
   const first = await pages.next();
   if (first.done === true)
     return { events: 0, initials: 0, facts: [], last: undefined, eventTimeMax: Number.NEGATIVE_INFINITY };
-  const second = first.value.length < PAGE ? undefined : await pages.next();
-  if (second === undefined || second.done === true) {
-    if (second === undefined) await pages.return?.();
+  // A short page need not be the last: large facts make short pages.
+  const second = await pages.next();
+  if (second.done === true) {
     const facts = inFoldOrder(model, first.value);
     return tally(model, facts, each);
   }
@@ -77,14 +78,19 @@ async function foldLong(
   each: (fact: Fact) => void,
 ): Promise<FoldedHistory> {
   const names = [...model.events.values()].filter((event) => event.rank !== RANK_PLAIN).map((event) => event.name);
+  const known = new Set(names);
   const ranked: Fact[] = [];
+  let characters = 0;
   if (names.length > 0) {
     for await (const page of store.read(key, { ...options, names, pageSize: PAGE })) {
-      ranked.push(...page);
-      if (ranked.length > RANKED_MAX) {
+      for (const fact of page) {
+        ranked.push(fact);
+        characters += fact.content.length;
+      }
+      if (ranked.length > RANKED_MAX || characters > RANKED_CHARACTERS_MAX) {
         throw new InvalidEventError(
           'LIMIT_EXCEEDED',
-          `${key.type} ${key.id} has more than ${RANKED_MAX} initial, ordered and terminal events.`,
+          `${key.type} ${key.id} has more than ${RANKED_MAX} initial, ordered and terminal events, or more than ${RANKED_CHARACTERS_MAX} characters in them.`,
           {
             fix: 'Declare events that come this often without a causal rank.',
           },
@@ -110,7 +116,13 @@ async function foldLong(
     one(ranked[i]!);
   }
   const plain = (page: readonly Fact[]): void => {
-    for (const fact of page) if (model.rankOf(fact) === RANK_PLAIN) one(fact);
+    for (const fact of page) {
+      const rank = model.rankOf(fact);
+      if (rank !== RANK_PLAIN && known.has(fact.name)) continue;
+      // Of a name the aggregate knows no more: it changes no state, but it is there.
+      if (rank === RANK_INITIAL) initials++;
+      one(fact);
+    }
   };
   for (const page of started) plain(page);
   for (let page = await rest.next(); page.done !== true; page = await rest.next()) plain(page.value);

@@ -43,6 +43,29 @@ describe('record() of a stream', () => {
     expect(summary.position?.toString()).toBe('o1:1200');
   });
 
+  it('cuts batches of large lines short, and waits for room by their bytes', async () => {
+    const { bus, store } = world();
+    const large = 'x'.repeat(700_000);
+    const lines = Array.from({ length: 60 }, (_, i) =>
+      line(i + 1, JSON.stringify(receivedEvent(`p${i}`, 1_000, large))),
+    );
+    const hold = gate();
+    store.held = hold.opened;
+    // Two streams at once: together they keep within the bound of 16,384 items of 2 kB too.
+    const running = [
+      bus.record(streamOf(new StreamBatch(lines)), { decode }),
+      bus.record(streamOf(...lines), { decode }),
+    ];
+    await settled();
+    const underWay = store.calls.reduce((sum, { appends }) => sum + appends.length, 0);
+    expect(underWay).toBeGreaterThan(0);
+    expect(underWay).toBeLessThan(16);
+    hold.open();
+    const [first, second] = await Promise.all(running);
+    expect(first!.recorded + second!.recorded).toBe(60);
+    expect(Math.max(...store.calls.map(({ appends }) => appends.length))).toBeLessThanOrEqual(3);
+  });
+
   it('has at most two batches under way and pulls no further meanwhile', async () => {
     const { bus, store } = world();
     const hold = gate();

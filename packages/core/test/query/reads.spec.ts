@@ -1,6 +1,6 @@
 /** Histories and states by event time and as known at a processing time; a closed past answers the same for ever. */
 import { expect, it } from 'vitest';
-import { at } from '@concursus/core';
+import { at, Fact, INITIAL } from '@concursus/core';
 import { ManualClock } from '@concursus/testing';
 import { Bulb, Burnt, ScrewedIn, SwitchedOn, T, world } from '../projection/support.js';
 
@@ -107,5 +107,27 @@ it('folds a history longer than a page in the same order as a short one', async 
     incomplete: false,
     state: { switched: 2_500, room: 'hall', burnt: true },
   });
+  await w.close();
+});
+
+it('counts events of a name that is no longer listed alike in short and long histories', async () => {
+  const w = await world();
+  const gone = (i: number) =>
+    new Fact({
+      tenant: '',
+      aggregateType: 'bulb',
+      aggregateId: 'x',
+      name: 'madeOf',
+      version: '0',
+      eventTime: T + i,
+      streamId: '',
+      sequence: -1,
+      characteristics: INITIAL,
+      content: '{}',
+    });
+  await w.ports.eventStore.append([{ facts: [gone(0), gone(1)], receivedAt: T }]);
+  expect(await w.states.get(Bulb, 'x')).toMatchObject({ events: 2, incomplete: false, extraInitial: 1 });
+  await w.bus.for(Bulb, 'x').record(...Array.from({ length: 1_100 }, (_, i) => at(T + 10 + i, new SwitchedOn())));
+  expect(await w.states.get(Bulb, 'x')).toMatchObject({ events: 1_102, incomplete: false, extraInitial: 1 });
   await w.close();
 });
