@@ -43,8 +43,6 @@ export interface BenchCase {
   readonly rounds?: number;
   /** Which ratios are told, by names of sides. Default: the first of ours beside every other side. */
   readonly compare?: readonly (readonly [of: string, to: string])[];
-  /** A full collection before every round (default), or only a minor one where the heap is large. */
-  readonly collect?: 'full' | 'minor';
   sides?(context: CaseContext): readonly Side[] | Promise<readonly Side[]>;
   /** Exact numbers: transactions, flushes, promises. */
   counts?(context: CaseContext): Promise<Readonly<Record<string, number>>>;

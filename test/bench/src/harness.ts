@@ -10,6 +10,8 @@ export interface HarnessOptions {
   readonly rounds: number;
   /** How long a round is to take, ms. */
   readonly roundMs: number;
+  /** Only this side runs. */
+  readonly side: string | undefined;
 }
 
 /** Warm-up of each side, ms of its own work: V8 has compiled what is hot by then. */
@@ -26,9 +28,9 @@ class Lane {
   constructor(readonly side: Side) {}
 
   /** One round. @returns operations a second, and what it took in ns */
-  async go(keep: 'full' | 'minor' | undefined): Promise<{ readonly perSecond: number; readonly ns: number }> {
+  async go(): Promise<{ readonly perSecond: number; readonly ns: number }> {
     const round: Round = await this.side.round(this.operations);
-    if (keep !== undefined) collect(keep);
+    collect('minor');
     const startMs = performance.now();
     const start = now();
     const running = round.run();
@@ -43,7 +45,7 @@ class Lane {
   async warm(roundMs: number): Promise<void> {
     let spent = 0;
     for (let i = 0; i < 40 && spent < WARM_MS * 1e6; i++) {
-      const { ns } = await this.go(undefined);
+      const { ns } = await this.go();
       spent += ns;
       const factor = Math.min(4, (roundMs * 1e6) / ns);
       this.operations = Math.max(1, Math.min(OPERATIONS_MAX, Math.round(this.operations * factor)));
@@ -54,15 +56,16 @@ class Lane {
 
 export async function runCase(one: BenchCase, context: CaseContext, options: HarnessOptions): Promise<CaseResult> {
   const sides = (await one.sides?.(context)) ?? [];
-  const lanes = sides.map((side) => new Lane(side));
+  const lanes = sides
+    .filter((side) => options.side === undefined || side.name === options.side)
+    .map((side) => new Lane(side));
   const watch = new GcWatch();
   for (const lane of lanes) await lane.warm(options.roundMs);
   const rounds = lanes.length === 0 ? 0 : Math.min(options.rounds, one.rounds ?? options.rounds);
-  const keep = one.collect ?? 'full';
   for (let r = 0; r < rounds; r++) {
     // There and back again, so that nobody always runs behind the same neighbour.
     const order = r % 2 === 0 ? lanes : [...lanes].reverse();
-    for (const lane of order) lane.rates.push((await lane.go(keep)).perSecond);
+    for (const lane of order) lane.rates.push((await lane.go()).perSecond);
   }
   const results: SideResult[] = [];
   for (const lane of lanes) {
@@ -84,8 +87,8 @@ export async function runCase(one: BenchCase, context: CaseContext, options: Har
     operation: one.operation,
     sides: results,
     ratios: ratiosOf(one, lanes),
-    counts: (await one.counts?.(context)) ?? {},
-    values: (await one.values?.(context)) ?? {},
+    counts: options.side === undefined ? ((await one.counts?.(context)) ?? {}) : {},
+    values: options.side === undefined ? ((await one.values?.(context)) ?? {}) : {},
     heapMB: heap,
     rssMB: Math.round(process.resourceUsage().maxRSS / 1024),
   };

@@ -6,6 +6,8 @@ export interface Job {
   readonly peers: boolean;
   readonly rounds: number;
   readonly roundMs: number;
+  /** Only the side of this name runs: for profiles. */
+  readonly side: string | undefined;
   /** The disk to measure; default: a folder of the bench's own. */
   readonly folder: string | undefined;
 }

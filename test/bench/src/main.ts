@@ -2,11 +2,12 @@
  * The driver: runs each case in a process of its own and tells the results on the terminal, as JSON and as a page.
  *
  * `--only=REGEX` cases by id · `--rounds=N` · `--quick` small inputs · `--peers` installs the peers first and runs them ·
+ * `--side=NAME` only this side, for profiles ·
  * `--check` compares with baseline.json · `--save` writes it · `--profile` CPU profiles beside the results · `--folder=PATH`
  * the disk to measure
  */
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -16,6 +17,7 @@ import { compare, incomparable, readBaseline, saveBaseline } from './check.js';
 import { judge, readGoals } from './goals.js';
 import { RESULT_MARK, type Job } from './job.js';
 import { writePage } from './page.js';
+import { profileText } from './profile.js';
 import { folderOf, isInstalled, PEERS } from './peers/peer.js';
 import { caseText, goalsText } from './report.js';
 import { thisMachine, type Run } from './run.js';
@@ -34,6 +36,7 @@ const { values: flags } = parseArgs({
     save: { type: 'boolean', default: false },
     profile: { type: 'boolean', default: false },
     folder: { type: 'string' },
+    side: { type: 'string' },
   },
 });
 
@@ -47,26 +50,26 @@ function install(folder: string): void {
   if (npm.status !== 0) throw new Error(`npm could not install ${folder}: ${npm.stderr}`);
 }
 
+function profileFolder(one: BenchCase): string {
+  return join(RESULTS, 'profiles', one.id.replaceAll(/\W+/g, '-'));
+}
+
 /** Runs one case to its end. @throws Error with the last of what it said */
 function measure(one: BenchCase, rounds: number): Promise<CaseResult> {
   const job: Job = {
     id: one.id,
     quick: flags.quick,
-    peers: PEERS.some((peer) => isInstalled(peer)) && !flags.check,
+    peers: flags.peers,
     rounds,
     roundMs: flags.quick ? 25 : 60,
     folder: flags.folder,
+    side: flags.side,
   };
-  const profile = flags.profile
-    ? ['--cpu-prof', `--cpu-prof-dir=${join(RESULTS, 'profiles', one.id.replaceAll(/\W+/g, '-'))}`]
-    : [];
-  const args = [
-    '--expose-gc',
-    `--max-old-space-size=${HEAP_MB}`,
-    ...profile,
-    join(HOME, 'dist/run-case.js'),
-    JSON.stringify(job),
-  ];
+  const folder = profileFolder(one);
+  if (flags.profile) rmSync(folder, { recursive: true, force: true });
+  const profile = flags.profile ? ['--cpu-prof', `--cpu-prof-dir=${folder}`] : [];
+  const program = [join(HOME, 'dist/run-case.js'), JSON.stringify(job)];
+  const args = ['--expose-gc', `--max-old-space-size=${HEAP_MB}`, ...profile, ...program];
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
     let [out, error] = ['', ''];
@@ -91,6 +94,7 @@ async function all(): Promise<Run> {
       const result = await measure(one, rounds);
       results.push(result);
       console.log(caseText(result));
+      if (flags.profile) console.log(profileText(profileFolder(one)));
     } catch (error) {
       failed[one.id] = error instanceof Error ? error.message : String(error);
       console.log(`\n${one.id} failed: ${failed[one.id]}`);
@@ -100,7 +104,7 @@ async function all(): Promise<Run> {
     at: new Date().toISOString(),
     quick: flags.quick,
     rounds,
-    peers: PEERS.some((peer) => isInstalled(peer)),
+    peers: flags.peers,
     machine: thisMachine(),
     results,
     goals: judge(readGoals(), results, flags.quick),

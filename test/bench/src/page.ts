@@ -6,6 +6,8 @@ import { short, wantedOf } from './report.js';
 import type { Run } from './run.js';
 
 const PAGE = 'index.html';
+/** Of lines, where several peers stand in one plot. */
+const PEER_INKS = ['#c9772a', '#8a5fb0', '#b3344b', '#3a9188'];
 const INK = { ours: '#1d6fb8', bare: '#8a8f98', peer: '#c9772a' } as const;
 
 /** What one chart shows, as the script in the page reads it. */
@@ -100,7 +102,9 @@ function byLength(results: readonly CaseResult[]): Chart {
     if (length === null) continue;
     for (const side of result.sides) {
       const name = `${length[1]}${length[2] === undefined ? '' : `, window ${length[2]}`}: ${side.name}`;
-      const line = lines.get(name) ?? { color: INK[side.part], dashed: length[1] === 'late', points: [] };
+      const peers = result.sides.filter((one) => one.part === 'peer');
+      const color = side.part === 'peer' ? PEER_INKS[peers.indexOf(side) % PEER_INKS.length]! : INK[side.part];
+      const line = lines.get(name) ?? { color, dashed: length[1] === 'late', points: [] };
       line.points.push({ x: Number(length[3]), y: 1e6 / side.perSecond.median });
       lines.set(name, line);
     }
@@ -195,6 +199,9 @@ function sidesTable(run: Run): string {
 const SCRIPT = `
 Chart.defaults.font.family = 'system-ui, sans-serif';
 Chart.defaults.animation = false;
+const tick = (n) => /^[0.]*[125]0*$/.test(String(n)) ? n.toLocaleString('en') : '';
+const log = (title, bounds) => ({ type: 'logarithmic', ...bounds, title: { display: true, text: title }, ticks: { callback: tick, maxRotation: 0 } });
+const nice = (n, down) => { const ten = 10 ** Math.floor(Math.log10(n)); const steps = [1, 2, 5, 10].map((k) => k * ten); return down ? steps.filter((k) => k <= n).pop() : steps.find((k) => k >= n); };
 const told = (n) => n >= 100 ? n.toFixed(0) : n >= 10 ? n.toFixed(1) : n.toPrecision(2);
 const quartiles = { id: 'quartiles', afterDatasetsDraw(chart) {
   const { ctx, scales: { x, y } } = chart;
@@ -218,12 +225,12 @@ for (const chart of charts) {
       data: { labels: chart.labels, datasets: [{ data: points.map((p) => p.x), points, backgroundColor: chart.series[0].color + 'cc', barPercentage: 0.7 }] },
       options: { indexAxis: 'y', maintainAspectRatio: false,
         plugins: { legend: { display: false }, tooltip: { callbacks: { label: (c) => told(points[c.dataIndex].x) + ' (' + told(points[c.dataIndex].low) + ' – ' + told(points[c.dataIndex].high) + ')' } } },
-        scales: { x: { type: 'logarithmic', min: Math.min(0.5, ...all) / 1.2, max: Math.max(2, ...all) * 1.2, title: { display: true, text: chart.x }, ticks: { callback: (n) => /^[125]/.test(String(n).replace(/[0.]/g, '')) ? n : '' } }, y: { ticks: { autoSkip: false } } } } });
+        scales: { x: log(chart.x, { min: nice(Math.min(0.5, ...all), true), max: nice(Math.max(2, ...all), false) }), y: { ticks: { autoSkip: false } } } } });
   } else {
     new Chart(canvas, { type: 'line',
       data: { datasets: chart.series.map((s) => ({ label: s.name, data: s.points, borderColor: s.color, backgroundColor: s.color, borderDash: s.dashed ? [6, 4] : [], borderWidth: 2, pointRadius: 3 })) },
       options: { maintainAspectRatio: false, interaction: { mode: 'nearest' }, plugins: { legend: { position: 'right' } },
-        scales: { x: { type: 'logarithmic', title: { display: true, text: chart.x } }, y: { type: 'logarithmic', title: { display: true, text: chart.y } } } } });
+        scales: { x: log(chart.x), y: log(chart.y) } } });
   }
 }`;
 

@@ -97,7 +97,6 @@ const beside: readonly BenchCase[] = [1_000, 100_000, 1_000_000].flatMap((length
     id: `late/window=${window}, length=${length}`,
     operation: 'one late event inserted',
     slow: length === 1_000_000,
-    collect: 'minor',
     sides: async () => [await oursOf(length, 'ours', window), blockedOf(length, window)],
   })),
 );
@@ -108,7 +107,6 @@ export const lateCases: readonly BenchCase[] = [
     id: 'late/flat in length',
     operation: 'one event inserted, late by up to 100 events',
     slow: true,
-    collect: 'minor',
     compare: [['ours, 1,000,000', 'ours, 1,000']],
     sides: async () => [await oursOf(1_000, 'ours, 1,000', 100), await oursOf(1_000_000, 'ours, 1,000,000', 100)],
   },

@@ -155,7 +155,6 @@ export const lmdbAppendCases: readonly BenchCase[] = [
   {
     id: 'lmdb-append/flat in store',
     operation: 'one event of a batch of 100 appended, on disk',
-    collect: 'minor',
     compare: [['ours, full store', 'ours, empty store']],
     sides: async (context) => {
       const size = fullSize(context);

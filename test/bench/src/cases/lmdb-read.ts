@@ -93,7 +93,6 @@ export const lmdbReadCases: readonly BenchCase[] = [
   {
     id: 'lmdb-read/history',
     operation: 'one event of an aggregate read and decoded',
-    collect: 'minor',
     sides: async (context) => {
       const length = fullSize(context) / AGGREGATES;
       const [layer, raw] = [await filled(context), await filledRaw(context)];
@@ -118,7 +117,6 @@ export const lmdbReadCases: readonly BenchCase[] = [
   {
     id: 'lmdb-read/feed',
     operation: 'one event of the feed read and decoded',
-    collect: 'minor',
     rounds: 5,
     sides: async (context) => {
       const size = fullSize(context);

@@ -123,7 +123,6 @@ export const projectingCases: readonly BenchCase[] = [
     id: 'projecting/in memory',
     operation: 'one event projected',
     rounds: 9,
-    collect: 'minor',
     compare: [['ours, 5 % late', 'ours']],
     sides: async (context) => [await inMemory(context, 0, 'ours'), await inMemory(context, 0.05, 'ours, 5 % late')],
   },
@@ -131,7 +130,6 @@ export const projectingCases: readonly BenchCase[] = [
     id: 'projecting/lmdb',
     operation: 'one event projected, rows on LMDB',
     rounds: 7,
-    collect: 'minor',
     sides: async (context) => {
       const road = roadOn(await lmdbLayer(context.memoryFolder()));
       await feed(road.layer, sizeOf(context), 0);

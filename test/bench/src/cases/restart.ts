@@ -64,7 +64,6 @@ export const restartCases: readonly BenchCase[] = [
     id: 'restart/catch-up on LMDB',
     operation: 'one event of the feed projected into a new view',
     rounds: 3,
-    collect: 'minor',
     sides: async (context) => [
       catchUp('ours', roadOn(await reopened(context)), fullSize(context)),
       scan(await filledRaw(context.memoryFolder(), fullSize(context)), fullSize(context)),
@@ -74,7 +73,6 @@ export const restartCases: readonly BenchCase[] = [
     id: 'restart/catch-up in memory',
     operation: 'one event of the feed projected into a new view',
     rounds: 3,
-    collect: 'minor',
     sides: async (context) => {
       const road = roadOn(await memoryLayer());
       await fill(road.layer, fullSize(context));

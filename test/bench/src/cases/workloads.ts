@@ -130,7 +130,15 @@ function workloadCases(): BenchCase[] {
       id: `workloads/memory, ${workload.name}`,
       operation: 'one event recorded, in batches of 100',
       slow: workload.late === 0.01,
-      sides: () => [ours('ours', workload, 100, 20_000, memoryRoad), bare(workload, 100, 20_000)],
+      compare: [
+        ['ours', 'sorted map'],
+        ['ours', 'ours, in order'],
+      ] as const,
+      sides: () => [
+        ours('ours', workload, 100, 20_000, memoryRoad),
+        bare(workload, 100, 20_000),
+        ours('ours, in order', WORKLOADS[1]!, 100, 20_000, memoryRoad),
+      ],
     },
     {
       id: `workloads/lmdb, ${workload.name}`,
