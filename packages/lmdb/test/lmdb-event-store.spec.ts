@@ -55,6 +55,26 @@ describe('group commit', () => {
     await layer.close();
   });
 
+  it('keeps rejected input and the events sent in the same turn in one transaction', async () => {
+    const layer = await openLayer(scratchFolder());
+    const store = layer.ports.eventStore as LmdbEventStore;
+    const before = store.stats;
+    const rejected = {
+      source: 'reports',
+      bytes: Buffer.from('bad'),
+      sizeBytes: 3,
+      digest: 'ab'.repeat(32),
+      line: 2,
+      code: 'INVALID_JSON' as const,
+      reason: 'No JSON.',
+      at: 1,
+    };
+    await Promise.all([layer.ports.quarantine.put([rejected]), store.append([appendOf([fact({ at: 1 })])])]);
+    expect(store.stats.transactions - before.transactions).toBe(1);
+    expect(store.stats.flushes - before.flushes).toBe(1);
+    await layer.close();
+  });
+
   it('refuses one call of a group and stores the others', async () => {
     const layer = await openLayer(scratchFolder());
     const store = layer.ports.eventStore;

@@ -3,7 +3,7 @@
 export type Capability =
   /** `append` of several facts is stored wholly or not at all. */
   | 'atomicAppend'
-  /** `append` may save a checkpoint in the same transaction. */
+  /** `append` may save a checkpoint in the same transaction; a `Quarantine.put` called before it is kept no later than that. */
   | 'appendWithCheckpoint'
   /** `append` may be conditional on a head version (decisions). */
   | 'conditionalAppend'

@@ -228,6 +228,43 @@ describe('record() of a stream', () => {
     ]);
   });
 
+  it('hands rejected lines and the checkpoint that covers them to the store in one turn, and reports when it has both', async () => {
+    const { bus, store, quarantine } = world();
+    const disk = gate();
+    const put = quarantine.put.bind(quarantine);
+    quarantine.put = async (inputs) => {
+      const kept = await put(inputs);
+      await disk.opened;
+      return kept;
+    };
+    const reported: number[] = [];
+    const done = bus.record(streamOf(new StreamBatch([line(1, JSON.stringify(receivedEvent('a'))), line(2, 'bad')])), {
+      decode,
+      checkpoint: { name: 'load', epoch: 1, valueOf: String },
+      onBatch: (report) => void reported.push(report.line),
+    });
+    await settled();
+    expect(store.calls.map(({ options }) => options?.checkpoint?.value)).toEqual(['2']);
+    expect(reported).toEqual([]);
+    disk.open();
+    expect(await done).toMatchObject({ recorded: 1, rejected: 1 });
+    expect(reported).toEqual([2]);
+    expect(quarantine.puts).toHaveLength(1);
+  });
+
+  it('fails with the quarantine: what could not be kept is not reported as covered', async () => {
+    const { bus, quarantine } = world();
+    quarantine.failure = new UnavailableError('STORE_FULL', 'Full.');
+    const error = await rejectionOf(
+      bus.record(streamOf(new StreamBatch([line(1, JSON.stringify(receivedEvent('a'))), line(2, 'bad')])), {
+        decode,
+        checkpoint: { name: 'load', epoch: 1, valueOf: String },
+      }),
+    );
+    expect(error.code).toBe('STORE_FULL');
+    expect(summaryOf(error)?.received).toBe(0);
+  });
+
   it('stores no later checkpoint once a batch failed: a restart must not skip it', async () => {
     const { bus, store } = world();
     store.failures.push(undefined, new UnavailableError('STORE_UNREACHABLE', 'Gone.'));
