@@ -6,6 +6,7 @@ import type { EventRegistry } from '../mapping/event-registry.js';
 import { UnsupportedError } from '../model/errors.js';
 import { INITIAL, TERMINAL, type Fact } from '../model/event.js';
 import type { FieldModel } from '../projection/merge.js';
+import type { Position } from '../model/position.js';
 import type { ProjectionModel } from '../projection/projection.js';
 import type { View } from '../projection/view.js';
 import type { AggregateRef } from './event-source.js';
@@ -58,6 +59,17 @@ export class Catalogue {
   ) {}
 
   /**
+   * Resolves when the catalogue holds everything up to the position of a record summary: list your own writes.
+   * @throws UnavailableError `TIMEOUT` · UnsupportedError `CAPABILITY_MISSING` with `catalogue: false`
+   */
+  async caughtUp(
+    recorded: { readonly position: Position | undefined },
+    options?: { readonly timeoutMs?: number },
+  ): Promise<void> {
+    await this.kept().caughtUp(recorded, options);
+  }
+
+  /**
    * Ids of living aggregates of a type, in order of their UTF-8 bytes, in pages of at most `limit` (1 to 10,000, default 1,000).
    * @throws UnsupportedError `CAPABILITY_MISSING` with `catalogue: false`
    */
@@ -65,12 +77,7 @@ export class Catalogue {
     aggregate: AggregateRef,
     options: { readonly tenant?: string; readonly after?: string; readonly limit?: number } = {},
   ): Promise<CataloguePage> {
-    const { view } = this;
-    if (view === undefined) {
-      throw new UnsupportedError('CAPABILITY_MISSING', 'This context keeps no catalogue.', {
-        fix: 'Remove `catalogue: false` from the options of ConcursusModule.',
-      });
-    }
+    const view = this.kept();
     const { type } = this.registry.aggregate(aggregate);
     const limit = options.limit ?? 1_000;
     const prefix = rowKey(options.tenant ?? '', type, '');
@@ -86,5 +93,12 @@ export class Catalogue {
       if (page.next === undefined) return { ids, next: undefined };
       after = page.next;
     }
+  }
+
+  private kept(): View<CatalogueRow> {
+    if (this.view !== undefined) return this.view;
+    throw new UnsupportedError('CAPABILITY_MISSING', 'This context keeps no catalogue.', {
+      fix: 'Remove `catalogue: false` from the options of ConcursusModule.',
+    });
   }
 }

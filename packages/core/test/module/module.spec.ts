@@ -22,7 +22,6 @@ import {
   InjectView,
   Middleware,
   Projection,
-  Projections,
   QuarantineService,
   States,
   Sum,
@@ -376,7 +375,7 @@ it('keeps the catalogue of what lives, in whichever order initial and terminal e
   await bus.for(Door, 'a').record(at(T, new Opened('Ann')));
   await bus.for(Door, 'b').record(at(T + 1, new Removed()));
   const summary = await bus.for(Door, 'b').record(at(T, new Opened('Bob')));
-  await app.get(Projections).view('.catalogue').caughtUp(summary);
+  await app.get(Catalogue).caughtUp(summary);
   expect(await app.get(Catalogue).list(Door)).toEqual({ ids: ['a'], next: undefined });
   await app.close();
 });
