@@ -140,6 +140,13 @@ describe('the three parcels of the deck', () => {
     expect(await getJson(`${app.url}/parcels/depots/Nowhere`)).toEqual([]);
   });
 
+  it('finds the parcel with the longest id in the depot with the longest name', async () => {
+    const depot = '漢'.repeat(100);
+    const id = `long-${'x'.repeat(500)}`;
+    expect(await record(id, { ...received('09:00:00.000'), parameters: { depotId: depot } })).toBe('recorded');
+    await inDepot(depot, 'long-', [id]);
+  });
+
   it('tells what was known at a time, and keeps that answer', async () => {
     await record('known', received('09:00:00.000'));
     const [first] = await getJson<{ processedAt: string }[]>(`${app.url}/parcels/known/history`);

@@ -179,6 +179,21 @@ describe('POST /flights/reports', () => {
     expect(items.some((item) => Buffer.from(item.bytes, 'base64').toString() === 'this is not gzip')).toBe(true);
   });
 
+  it('keeps every complete line before the byte at which a compressed body breaks', async () => {
+    for (const count of [5, 3_000]) {
+      const lines = many(count);
+      const body = Buffer.concat([gzipSync(`${lines.join('\n')}\n`), Buffer.from('garbage')]);
+      const response = await post(app.url, body, { 'content-encoding': 'gzip' });
+      expect(response.status).toBe(400);
+      expect(await response.json()).toMatchObject({
+        code: 'BROKEN_GZIP',
+        received: count,
+        recorded: count,
+        rejected: 0,
+      });
+    }
+  });
+
   it('ends the load when the sender goes away', async () => {
     const lines = many(20_000);
     const { call } = begin({ accept: 'application/x-ndjson' });

@@ -15,5 +15,8 @@ export class Depots {
   }
 }
 
-/** What the keys of a depot's rows begin with: a depot's name holds no bare slash here, so it ends at the first. */
-export const depotPrefix = (depot: string): string => `${encodeURIComponent(depot)}/`;
+/**
+ * What the keys of a depot's rows begin with: a depot's name holds no bare slash here, so it ends at the first. Nothing
+ * else is escaped, so that the longest name and id still make a row key.
+ */
+export const depotPrefix = (depot: string): string => `${depot.replaceAll('%', '%25').replaceAll('/', '%2F')}/`;

@@ -78,43 +78,33 @@ export class Body {
   }
 
   private async *decompressed(): AsyncGenerator<Buffer> {
-    const gunzip = createGunzip({ chunkSize: 65_536 });
-    const ready: Buffer[] = [];
-    let failed: Error | undefined;
-    let done: () => void = () => undefined;
-    // Flowing, so that what was decompressed before an error is handed on and not dropped with the stream.
-    gunzip.on('data', (chunk: Buffer) => ready.push(chunk));
-    gunzip.on('end', () => done());
-    gunzip.on('error', (error: Error) => {
-      failed = error;
-      done();
-    });
+    const inflater = new Inflater();
+    // Always one slice behind: when a slice breaks, it tells what came before the break within that slice.
+    const behind = new Inflater();
     try {
       for await (const chunk of this.received()) {
         this.note(chunk);
-        for (let at = 0; at < chunk.length && failed === undefined; at += SLICE_BYTES) {
+        for (let at = 0; at < chunk.length; at += SLICE_BYTES) {
           const slice = chunk.subarray(at, at + SLICE_BYTES);
-          await new Promise<void>((resolve) => {
-            done = resolve;
-            gunzip.write(slice, () => resolve());
-          });
-          yield* ready.splice(0);
+          const handedOn = yield* inflater.push(slice);
+          if (inflater.failure !== undefined) {
+            yield* behind.pushUntilBreak(slice, handedOn);
+            throw this.brokenBy(inflater.failure);
+          }
+          for await (const _ of behind.push(slice));
         }
-        if (failed !== undefined) break;
       }
-      if (failed === undefined && this.bytes > 0 && !gunzip.readableEnded) {
-        await new Promise<void>((resolve) => {
-          done = resolve;
-          gunzip.end();
-        });
-        yield* ready.splice(0);
-      }
-      if (failed === undefined) return;
-      this.broke('BROKEN_GZIP', `The body does not decompress: ${failed.message}.`);
-      throw this.failure ?? failed;
+      if (this.bytes > 0) yield* inflater.end();
+      if (inflater.failure !== undefined) throw this.brokenBy(inflater.failure);
     } finally {
-      gunzip.destroy();
+      inflater.destroy();
+      behind.destroy();
     }
+  }
+
+  private brokenBy(error: Error): BrokenBody {
+    this.broke('BROKEN_GZIP', `The body does not decompress: ${error.message}.`);
+    return this.failure!;
   }
 
   private note(chunk: Buffer): void {
@@ -123,6 +113,65 @@ export class Body {
       this.kept.push(Buffer.from(chunk.subarray(0, limits.quarantineBytes - this.bytes)));
     this.bytes += chunk.length;
     this.hash.update(chunk);
+  }
+}
+
+/** The driver's inflater, a write at a time. It drops what a failing write decompressed: see `pushUntilBreak`. */
+class Inflater {
+  failure: Error | undefined;
+  private readonly gunzip = createGunzip({ chunkSize: 65_536 });
+  private readonly ready: Buffer[] = [];
+  private done: () => void = () => undefined;
+
+  constructor() {
+    // Flowing, so that what was decompressed by earlier writes is not dropped with the stream.
+    this.gunzip.on('data', (chunk: Buffer) => this.ready.push(chunk));
+    this.gunzip.on('end', () => this.done());
+    this.gunzip.on('error', (error: Error) => {
+      this.failure = error;
+      this.done();
+    });
+  }
+
+  /** Hands on what the bytes decompress to. @returns how many bytes that were */
+  async *push(bytes: Buffer): AsyncGenerator<Buffer, number> {
+    await new Promise<void>((resolve) => {
+      this.done = resolve;
+      this.gunzip.write(bytes, () => resolve());
+    });
+    return yield* this.take();
+  }
+
+  /** Byte by byte, so that the write that fails holds nothing else. @param skip bytes of it that were handed on already */
+  async *pushUntilBreak(bytes: Buffer, skip: number): AsyncGenerator<Buffer> {
+    for (let at = 0; at < bytes.length && this.failure === undefined; at++) {
+      for await (const chunk of this.push(bytes.subarray(at, at + 1))) {
+        if (chunk.length > skip) yield chunk.subarray(skip);
+        skip = Math.max(0, skip - chunk.length);
+      }
+    }
+  }
+
+  /** The end of the body: what is left, and whether it was whole. */
+  async *end(): AsyncGenerator<Buffer> {
+    await new Promise<void>((resolve) => {
+      this.done = resolve;
+      this.gunzip.end();
+    });
+    yield* this.take();
+  }
+
+  destroy(): void {
+    this.gunzip.destroy();
+  }
+
+  private *take(): Generator<Buffer, number> {
+    let bytes = 0;
+    for (const chunk of this.ready.splice(0)) {
+      bytes += chunk.length;
+      yield chunk;
+    }
+    return bytes;
   }
 }
 

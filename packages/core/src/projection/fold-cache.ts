@@ -13,8 +13,8 @@ import { foldHistory } from '../query/fold-history.js';
 
 /** Histories up to this length keep their facts, so that a late event costs no read. */
 const FACTS_KEPT = 32;
-/** Facts (and, for long histories, states) kept over all aggregates: about 40 MB at 500 bytes each; larger ones count by their size. */
-const CACHE_WEIGHT = 80_000;
+/** Facts (and, for long histories, states) kept over all aggregates: about 25 MB at 500 bytes each; larger ones count by their size. */
+const CACHE_WEIGHT = 50_000;
 /** Characters of content that count as one fact more. */
 const CHARACTERS_A_WEIGHT = 512;
 

@@ -22,7 +22,7 @@ import { copyState, type ProjectionModel, type RowsContext } from './projection.
 
 /** Rows and contributions remembered per projection. They save reads only: the owner alone writes them. */
 const ROWS_KEPT = 5_000;
-const CONTRIBUTIONS_KEPT = 30_000;
+const CONTRIBUTIONS_KEPT = 20_000;
 
 /** An aggregate a projection could not handle: it contributes nothing until a retry succeeds. */
 export interface ParkedAggregate {
