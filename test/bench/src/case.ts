@@ -84,4 +84,6 @@ export interface CaseResult {
   readonly heapMB: number;
   /** The most the process ever held. */
   readonly rssMB: number;
+  /** The top of the CPU profile, when one was asked for. */
+  readonly profile: string | undefined;
 }

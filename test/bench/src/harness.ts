@@ -3,6 +3,7 @@
  * alike, so the ratio of neighbouring rounds holds where absolute rates do not; its median over the rounds is the result.
  */
 import type { BenchCase, CaseContext, CaseResult, RatioResult, Round, Side, SideResult, Spread } from './case.js';
+import { CpuProfile, type Window } from './profile.js';
 import { allocatedBy, collect, GcWatch, heapMB, now } from './measure.js';
 
 export interface HarnessOptions {
@@ -12,18 +13,21 @@ export interface HarnessOptions {
   readonly roundMs: number;
   /** Only this side runs. */
   readonly side: string | undefined;
+  /** Where to write a CPU profile of the rounds that count; undefined for none. */
+  readonly profile: string | undefined;
 }
 
 /** Warm-up of each side, ms of its own work: V8 has compiled what is hot by then. */
-const WARM_MS = 250;
+const WARM_MS = 200;
 /** No round grows beyond this: its input is made beforehand, and is to fit beside what is measured. */
-const OPERATIONS_MAX = 100_000;
+const OPERATIONS_MAX = 40_000;
 const ALLOCATION_TRIES = 6;
 
 class Lane {
   operations = 1;
   readonly rates: number[] = [];
   readonly windows: (readonly [startMs: number, endMs: number])[] = [];
+  readonly windowsNs: Window[] = [];
 
   constructor(readonly side: Side) {}
 
@@ -37,6 +41,7 @@ class Lane {
     if (running instanceof Promise) await running;
     const ns = Math.max(1, now() - start);
     this.windows.push([startMs, performance.now()]);
+    this.windowsNs.push([start, start + ns]);
     await round.done?.();
     return { perSecond: (round.operations / ns) * 1e9, ns };
   }
@@ -51,6 +56,7 @@ class Lane {
       this.operations = Math.max(1, Math.min(OPERATIONS_MAX, Math.round(this.operations * factor)));
     }
     this.windows.length = 0;
+    this.windowsNs.length = 0;
   }
 }
 
@@ -62,11 +68,15 @@ export async function runCase(one: BenchCase, context: CaseContext, options: Har
   const watch = new GcWatch();
   for (const lane of lanes) await lane.warm(options.roundMs);
   const rounds = lanes.length === 0 ? 0 : Math.min(options.rounds, one.rounds ?? options.rounds);
+  const profile = options.profile === undefined ? undefined : new CpuProfile();
+  await profile?.start();
   for (let r = 0; r < rounds; r++) {
     // There and back again, so that nobody always runs behind the same neighbour.
     const order = r % 2 === 0 ? lanes : [...lanes].reverse();
     for (const lane of order) lane.rates.push((await lane.go()).perSecond);
   }
+  const windows = lanes.flatMap((lane) => lane.windowsNs).sort((a, b) => a[0] - b[0]);
+  const top = await profile?.stop(options.profile!, windows);
   const results: SideResult[] = [];
   for (const lane of lanes) {
     const gcShare = await watch.shareOf(lane.windows);
@@ -91,6 +101,7 @@ export async function runCase(one: BenchCase, context: CaseContext, options: Har
     values: options.side === undefined ? ((await one.values?.(context)) ?? {}) : {},
     heapMB: heap,
     rssMB: Math.round(process.resourceUsage().maxRSS / 1024),
+    profile: top,
   };
 }
 

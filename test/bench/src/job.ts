@@ -8,6 +8,8 @@ export interface Job {
   readonly roundMs: number;
   /** Only the side of this name runs: for profiles. */
   readonly side: string | undefined;
+  /** Where a CPU profile goes; undefined for none. */
+  readonly profile: string | undefined;
   /** The disk to measure; default: a folder of the bench's own. */
   readonly folder: string | undefined;
 }

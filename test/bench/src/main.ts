@@ -7,7 +7,7 @@
  * the disk to measure
  */
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -17,7 +17,6 @@ import { compare, incomparable, readBaseline, saveBaseline } from './check.js';
 import { judge, readGoals } from './goals.js';
 import { RESULT_MARK, type Job } from './job.js';
 import { writePage } from './page.js';
-import { profileText } from './profile.js';
 import { folderOf, isInstalled, PEERS } from './peers/peer.js';
 import { caseText, goalsText } from './report.js';
 import { thisMachine, type Run } from './run.js';
@@ -25,6 +24,8 @@ import { thisMachine, type Run } from './run.js';
 const HOME = fileURLToPath(new URL('..', import.meta.url));
 const RESULTS = join(HOME, 'results');
 const HEAP_MB = 8_192;
+/** A young generation that a round fits in: else collections of what one side dropped fall into the other side's rounds. */
+const YOUNG = ['--min-semi-space-size=64', '--max-semi-space-size=64'];
 
 const { values: flags } = parseArgs({
   options: {
@@ -50,10 +51,6 @@ function install(folder: string): void {
   if (npm.status !== 0) throw new Error(`npm could not install ${folder}: ${npm.stderr}`);
 }
 
-function profileFolder(one: BenchCase): string {
-  return join(RESULTS, 'profiles', one.id.replaceAll(/\W+/g, '-'));
-}
-
 /** Runs one case to its end. @throws Error with the last of what it said */
 function measure(one: BenchCase, rounds: number): Promise<CaseResult> {
   const job: Job = {
@@ -64,12 +61,10 @@ function measure(one: BenchCase, rounds: number): Promise<CaseResult> {
     roundMs: flags.quick ? 25 : 60,
     folder: flags.folder,
     side: flags.side,
+    profile: flags.profile ? join(RESULTS, 'profiles', `${one.id.replaceAll(/\W+/g, '-')}.cpuprofile`) : undefined,
   };
-  const folder = profileFolder(one);
-  if (flags.profile) rmSync(folder, { recursive: true, force: true });
-  const profile = flags.profile ? ['--cpu-prof', `--cpu-prof-dir=${folder}`] : [];
   const program = [join(HOME, 'dist/run-case.js'), JSON.stringify(job)];
-  const args = ['--expose-gc', `--max-old-space-size=${HEAP_MB}`, ...profile, ...program];
+  const args = ['--expose-gc', `--max-old-space-size=${HEAP_MB}`, ...YOUNG, ...program];
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
     let [out, error] = ['', ''];
@@ -84,7 +79,7 @@ function measure(one: BenchCase, rounds: number): Promise<CaseResult> {
 }
 
 async function all(): Promise<Run> {
-  const rounds = Number(flags.rounds ?? (flags.quick ? 11 : 31));
+  const rounds = Number(flags.rounds ?? (flags.quick ? 9 : 31));
   const only = new RegExp(flags.only ?? '.');
   const chosen = cases.filter((one) => only.test(one.id) && !(flags.quick && one.slow === true));
   const results: CaseResult[] = [];
@@ -94,7 +89,7 @@ async function all(): Promise<Run> {
       const result = await measure(one, rounds);
       results.push(result);
       console.log(caseText(result));
-      if (flags.profile) console.log(profileText(profileFolder(one)));
+      if (result.profile !== undefined) console.log(result.profile);
     } catch (error) {
       failed[one.id] = error instanceof Error ? error.message : String(error);
       console.log(`\n${one.id} failed: ${failed[one.id]}`);

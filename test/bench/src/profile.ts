@@ -1,33 +1,42 @@
-/** The top of a CPU profile: where the time of a case went, by function. The whole of it opens in any flame graph viewer. */
-import { readdirSync, readFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
-
-interface ProfileNode {
-  readonly id: number;
-  readonly callFrame: { readonly functionName: string; readonly url: string; readonly lineNumber: number };
-  readonly children?: readonly number[];
-}
-
-interface Profile {
-  readonly nodes: readonly ProfileNode[];
-  readonly samples: readonly number[];
-  readonly timeDeltas: readonly number[];
-}
+/**
+ * A CPU profile of the timed windows alone: what a round prepares, and the collections between rounds, are not in it.
+ * Kept whole as a file, which any flame graph viewer opens, and told by its top.
+ */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { Session, type Profiler } from 'node:inspector/promises';
+import { basename, dirname } from 'node:path';
 
 const LINES = 16;
+const SAMPLE_US = 200;
 /** Time that nobody spends. */
 const IDLE = /^\((?:idle|root)\)$/;
 
-/** The functions with the most time of their own, and what they come to with what they call. */
-export function profileText(folder: string): string {
-  const file = readdirSync(folder).find((name) => name.endsWith('.cpuprofile'));
-  if (file === undefined) return '  no profile was written';
-  const profile = JSON.parse(readFileSync(join(folder, file), 'utf8')) as Profile;
-  const own = new Map<number, number>();
-  for (let i = 0; i < profile.samples.length; i++) {
-    const id = profile.samples[i]!;
-    own.set(id, (own.get(id) ?? 0) + profile.timeDeltas[i]!);
+/** From and to, ns of `now()`: the profiler's clock. */
+export type Window = readonly [start: number, end: number];
+
+export class CpuProfile {
+  private readonly session = new Session();
+
+  async start(): Promise<void> {
+    this.session.connect();
+    await this.session.post('Profiler.enable');
+    await this.session.post('Profiler.setSamplingInterval', { interval: SAMPLE_US });
+    await this.session.post('Profiler.start');
   }
+
+  /** Writes the file. @returns its top */
+  async stop(file: string, windows: readonly Window[]): Promise<string> {
+    const { profile } = await this.session.post('Profiler.stop');
+    this.session.disconnect();
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(file, JSON.stringify(profile));
+    return topOf(profile, windows);
+  }
+}
+
+/** The functions with the most time of their own, and what they come to with what they call. */
+function topOf(profile: Profiler.Profile, windows: readonly Window[]): string {
+  const own = ownTimes(profile, windows);
   const byId = new Map(profile.nodes.map((node) => [node.id, node]));
   const self = new Map<string, number>();
   const total = new Map<string, number>();
@@ -47,14 +56,30 @@ export function profileText(folder: string): string {
   const busy = [...self].reduce((sum, [name, us]) => sum + (IDLE.test(name) ? 0 : us), 0);
   const share = (us: number): string => `${((us / busy) * 100).toFixed(1)} %`.padStart(7);
   return [...self]
-    .filter(([name]) => !IDLE.test(name))
+    .filter(([name, us]) => us > 0 && !IDLE.test(name))
     .sort((a, b) => b[1] - a[1])
     .slice(0, LINES)
     .map(([name, us]) => `  ${share(us)} own ${share(total.get(name) ?? 0)} with callees  ${name}`)
     .join('\n');
 }
 
-function nameOf({ callFrame }: ProfileNode): string {
+/** Microseconds of each node within the windows. */
+function ownTimes(profile: Profiler.Profile, windows: readonly Window[]): Map<number, number> {
+  const own = new Map<number, number>();
+  const { samples = [], timeDeltas = [] } = profile;
+  let at = profile.startTime;
+  let w = 0;
+  for (let i = 0; i < samples.length; i++) {
+    const us = timeDeltas[i]!;
+    at += us;
+    while (w < windows.length && windows[w]![1] / 1_000 < at) w++;
+    const window = windows[w];
+    if (window !== undefined && at >= window[0] / 1_000) own.set(samples[i]!, (own.get(samples[i]!) ?? 0) + us);
+  }
+  return own;
+}
+
+function nameOf({ callFrame }: Profiler.ProfileNode): string {
   const { functionName, url, lineNumber } = callFrame;
   const name = functionName === '' ? 'anonymous' : functionName;
   return url === '' ? name : `${name} (${basename(url)}:${lineNumber + 1})`;

@@ -32,7 +32,8 @@ const context: CaseContext = {
 const one = cases.find((each) => each.id === job.id);
 if (one === undefined) throw new Error(`There is no case "${job.id}".`);
 try {
-  const result = await runCase(one, context, { rounds: job.rounds, roundMs: job.roundMs, side: job.side });
+  const { rounds, roundMs, side, profile } = job;
+  const result = await runCase(one, context, { rounds, roundMs, side, profile });
   console.log(`${RESULT_MARK}${JSON.stringify(result)}`);
 } finally {
   for (const folder of made) rmSync(folder, { recursive: true, force: true });

@@ -134,7 +134,7 @@ export async function fill(layer: Layer<'persistent'>, events: number, start = 0
 
 /** Events of the full store, by how much time there is. */
 export function fullSize(context: CaseContext): number {
-  return context.quick ? 100_000 : 1_000_000;
+  return context.quick ? 50_000 : 1_000_000;
 }
 
 export const lmdbAppendCases: readonly BenchCase[] = [
@@ -167,7 +167,7 @@ export const lmdbAppendCases: readonly BenchCase[] = [
     },
     values: async (context) => {
       const full = fullSize(context);
-      const sizes = [1_000, 10_000, 30_000, 100_000, 300_000, 1_000_000].filter((size) => size <= full);
+      const sizes = [1_000, 10_000, 50_000, 100_000, 300_000, 1_000_000].filter((size) => size <= full);
       const layer = await lmdbLayer(context.folder());
       const raw = new RawLmdb(context.folder(), true);
       const found: Record<string, number> = {};

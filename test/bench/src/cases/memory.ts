@@ -77,7 +77,7 @@ export const memoryCases: readonly BenchCase[] = [
         'in memory: bytes an aggregate of one event': Math.round(single / EVENTS),
         'sorted map: bytes an aggregate of one event': Math.round(bareSingle / EVENTS),
         'in memory: bytes a contribution': Math.round(views / 1_000),
-        ...(await flatness(context.memoryFolder(), context.quick ? 400_000 : 10_000_000)),
+        ...(await flatness(context.memoryFolder(), context.quick ? 300_000 : 10_000_000)),
       };
     },
   },
