@@ -86,9 +86,10 @@ async function all(): Promise<Run> {
   const failed: Record<string, string> = {};
   for (const one of chosen) {
     try {
+      const start = performance.now();
       const result = await measure(one, rounds);
       results.push(result);
-      console.log(caseText(result));
+      console.log(`${caseText(result)}\n  (${((performance.now() - start) / 1_000).toFixed(1)} s)`);
       if (result.profile !== undefined) console.log(result.profile);
     } catch (error) {
       failed[one.id] = error instanceof Error ? error.message : String(error);
