@@ -81,6 +81,6 @@ function ownTimes(profile: Profiler.Profile, windows: readonly Window[]): Map<nu
 
 function nameOf({ callFrame }: Profiler.ProfileNode): string {
   const { functionName, url, lineNumber } = callFrame;
-  const name = functionName === '' ? 'anonymous' : functionName;
+  const name = functionName !== '' ? functionName : url === '' ? 'native code' : 'anonymous';
   return url === '' ? name : `${name} (${basename(url)}:${lineNumber + 1})`;
 }
