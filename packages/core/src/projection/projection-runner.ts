@@ -16,11 +16,11 @@ import type { EventStore } from '../ports/event-store.js';
 import type { LayerLogger } from '../ports/layer.js';
 import type { ViewStore } from '../ports/view-store.js';
 import { Ownership, type OwnershipOptions } from '../processing/ownership.js';
-import { foldHistory } from '../query/fold-history.js';
-import { NOTHING, type Contribution } from './contributions.js';
+import { type Contribution } from './contributions.js';
 import { FoldCache } from './fold-cache.js';
+import { asError, isUserError, releaseParked } from './parked.js';
 import type { ProjectionModel } from './projection.js';
-import { ownerNameOf, Track, type Computed, type ParkedAggregate, type Touched } from './track.js';
+import { ownerNameOf, Track, type Computed, type Touched, type ParkedAggregate } from './track.js';
 
 export interface RunnerOptions extends OwnershipOptions {
   /** Facts of one step, hence of one transaction. Default 1,000. */
@@ -419,63 +419,17 @@ export class ProjectionRunner {
     }
   }
 
-  /** Folds parked aggregates again from the store, up to where the view stands, and asserts what they contribute. */
   private async release(name: string, text: string | undefined): Promise<number> {
     const track = this.track(name);
     if (track === undefined) return 0;
-    const candidates = [...track.parked].filter(([key]) => text === undefined || key === text);
-    let released = 0;
-    for (const [key, parked] of candidates) {
-      if (this.stopping.signal.aborted) break;
-      const result = await this.contributionFromStore(track, key, parked.aggregate);
-      if (result instanceof Error) continue;
-      const one: Touched = { text: key, key: parked.aggregate, facts: [] };
-      await track.commit([one], [result], [NOTHING], track.position, this.parts.clock.now());
-      released++;
-    }
+    const released = await releaseParked(this.parts, track, text, this.stopping.signal);
     if (released > 0) this.renewProgress();
     return released;
-  }
-
-  private async contributionFromStore(track: Track, text: string, key: AggregateKey): Promise<Computed> {
-    const model = this.modelOf(key.type);
-    try {
-      if (track.model.rowsOf === undefined) {
-        let rows: Contribution = NOTHING;
-        for await (const page of this.parts.store.read(key, { upTo: track.position }))
-          rows = track.fromEvents(rows, page, text);
-        return rows;
-      }
-      if (model === undefined) return NOTHING;
-      let state = model.newState();
-      const history = await foldHistory(this.parts.store, model, key, { upTo: track.position }, (fact) => {
-        state = model.apply(state, fact);
-      });
-      const context = {
-        tenant: key.tenant,
-        id: key.id,
-        incomplete: model.hasInitial && history.initials === 0,
-        events: history.events,
-      };
-      return track.fromState(state as object, context, history.last, text);
-    } catch (error) {
-      if (!isUserError(error)) throw error;
-      return asError(error);
-    }
   }
 
   private modelOf(type: string): AggregateModel | undefined {
     return this.parts.registry.find(type);
   }
-}
-
-/** Trouble of the store is tried again; whatever a user's fold or projection throws parks the aggregate. */
-function isUserError(error: unknown): boolean {
-  return !(typeof error === 'object' && error !== null && 'retryable' in error && error.retryable === true);
-}
-
-function asError(error: unknown): Error {
-  return error instanceof Error ? error : new Error(String(error));
 }
 
 /** The aggregates of a page, each with its facts in feed order. */

@@ -1,0 +1,81 @@
+/**
+ * Parked aggregates: what a fold or projection could not handle contributes nothing, and is tried again by hand or after a
+ * restart. Then its whole history is folded from the store, up to where the view stands.
+ */
+import type { EventRegistry } from '../mapping/event-registry.js';
+import type { AggregateKey } from '../model/event.js';
+import type { Clock } from '../ports/clock.js';
+import type { EventStore } from '../ports/event-store.js';
+import { foldHistory } from '../query/fold-history.js';
+import { NOTHING, type Contribution } from './contributions.js';
+import type { Computed, Touched, Track } from './track.js';
+
+export interface ParkedParts {
+  readonly store: EventStore;
+  readonly registry: EventRegistry;
+  readonly clock: Clock;
+}
+
+/** Trouble of the store is tried again; whatever a user's fold or projection throws parks the aggregate. */
+export function isUserError(error: unknown): boolean {
+  return !(typeof error === 'object' && error !== null && 'retryable' in error && error.retryable === true);
+}
+
+export function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
+}
+
+/**
+ * Tries parked aggregates of a projection (one by its key text, or all), each in a commit of its own at the place where the
+ * view stands. Ends early when `signal` aborts. @returns how many were released
+ */
+export async function releaseParked(
+  parts: ParkedParts,
+  track: Track,
+  text: string | undefined,
+  signal: AbortSignal,
+): Promise<number> {
+  const candidates = [...track.parked].filter(([key]) => text === undefined || key === text);
+  let released = 0;
+  for (const [key, parked] of candidates) {
+    if (signal.aborted) break;
+    const result = await contributionFromStore(parts, track, key, parked.aggregate);
+    if (result instanceof Error) continue;
+    const one: Touched = { text: key, key: parked.aggregate, facts: [] };
+    await track.commit([one], [result], [NOTHING], track.position, parts.clock.now());
+    if (!track.parked.has(key)) released++;
+  }
+  return released;
+}
+
+async function contributionFromStore(
+  parts: ParkedParts,
+  track: Track,
+  text: string,
+  key: AggregateKey,
+): Promise<Computed> {
+  const model = parts.registry.find(key.type);
+  try {
+    if (track.model.rowsOf === undefined) {
+      let rows: Contribution = NOTHING;
+      for await (const page of parts.store.read(key, { upTo: track.position }))
+        rows = track.fromEvents(rows, page, text);
+      return rows;
+    }
+    if (model === undefined) return NOTHING;
+    let state = model.newState();
+    const history = await foldHistory(parts.store, model, key, { upTo: track.position }, (fact) => {
+      state = model.apply(state, fact);
+    });
+    const context = {
+      tenant: key.tenant,
+      id: key.id,
+      incomplete: model.hasInitial && history.initials === 0,
+      events: history.events,
+    };
+    return track.fromState(state as object, context, history.last, text);
+  } catch (error) {
+    if (!isUserError(error)) throw error;
+    return asError(error);
+  }
+}
