@@ -66,7 +66,7 @@ export interface SideResult {
   readonly allocatedBytes: number | undefined;
 }
 
-/** Paired: each round of one side is divided by the round of the other beside it. */
+/** Paired: each round of one side is divided by the round of the other beside it, and two rounds in opposite order make one ratio. */
 export interface RatioResult extends Spread {
   readonly of: string;
   readonly to: string;

@@ -67,7 +67,8 @@ export async function runCase(one: BenchCase, context: CaseContext, options: Har
     .map((side) => new Lane(side));
   const watch = new GcWatch();
   for (const lane of lanes) await lane.warm(options.roundMs);
-  const rounds = lanes.length === 0 ? 0 : Math.min(options.rounds, one.rounds ?? options.rounds);
+  // Even: each goes there and back.
+  const rounds = lanes.length === 0 ? 0 : Math.ceil(Math.min(options.rounds, one.rounds ?? options.rounds) / 2) * 2;
   const profile = options.profile === undefined ? undefined : new CpuProfile();
   await profile?.start();
   for (let r = 0; r < rounds; r++) {
@@ -128,10 +129,17 @@ function ratiosOf(one: BenchCase, lanes: readonly Lane[]): RatioResult[] {
     const [above, below] = [named(of), named(to)];
     // A peer that is not installed has no lane.
     if (above === undefined || below === undefined) continue;
-    const ratios = above.rates.map((rate, r) => rate / below.rates[r]!);
-    found.push({ of, to, rounds: ratios.length, ...spreadOf(ratios) });
+    found.push({ of, to, rounds: above.rates.length, ...spreadOf(pairedRatios(above.rates, below.rates)) });
   }
   return found;
+}
+
+/** One ratio a round there and back: whatever a side's place in the order does to it, it does the other way round in the next round. */
+function pairedRatios(above: readonly number[], below: readonly number[]): number[] {
+  const ratios: number[] = [];
+  for (let r = 0; r + 1 < above.length; r += 2)
+    ratios.push(Math.sqrt((above[r]! / below[r]!) * (above[r + 1]! / below[r + 1]!)));
+  return ratios;
 }
 
 /** Median and quartiles. */

@@ -79,7 +79,7 @@ function measure(one: BenchCase, rounds: number): Promise<CaseResult> {
 }
 
 async function all(): Promise<Run> {
-  const rounds = Number(flags.rounds ?? (flags.quick ? 9 : 31));
+  const rounds = Number(flags.rounds ?? (flags.quick ? 10 : 32));
   const only = new RegExp(flags.only ?? '.');
   const chosen = cases.filter((one) => only.test(one.id) && !(flags.quick && one.slow === true));
   const results: CaseResult[] = [];
