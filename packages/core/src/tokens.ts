@@ -24,8 +24,6 @@ export function InjectView(projection: AnyClass): ParameterDecorator & PropertyD
 
 /** @internal The options of one context. */
 export const OPTIONS = Symbol.for('concursus.options');
-/** @internal The layers of one context, made and not yet connected. */
-export const LAYERS = Symbol.for('concursus.layers');
 /** @internal One per context: its name. */
 export const CONTEXT = Symbol.for('concursus.context');
 /** @internal One per `forFeature`: aggregates assigned to a context. */

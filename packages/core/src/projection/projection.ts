@@ -2,7 +2,7 @@
  * Declaring a projection: a pure function from one aggregate's history to contributions. Two forms, one engine:
  * `rows(state)`, or `@EventHandler` methods that return the rows one event adds.
  */
-import type { Fact, WireValue } from '../model/event.js';
+import type { Fact } from '../model/event.js';
 import { ConfigurationError } from '../model/errors.js';
 import type { FieldModel } from './merge.js';
 
@@ -91,6 +91,3 @@ export function copyState<T>(value: T): T {
   for (const key of Object.keys(value)) copy[key] = copyState((value as Record<string, unknown>)[key]);
   return copy as T;
 }
-
-/** @internal for tests and scenarios: the wire value of a plain row. */
-export type RowValue = { readonly [field: string]: WireValue };
