@@ -40,6 +40,8 @@ export interface FactInit {
   /** The parameters as received, in RFC 8785 form. */
   readonly content: string;
   readonly metadata?: Metadata | undefined;
+  /** The recorded fact that an amendment gave another time or content; only readers make such facts. */
+  readonly amends?: Fact | undefined;
 }
 
 /**
@@ -58,6 +60,8 @@ export class Fact {
   readonly characteristics: number;
   readonly content: string;
   readonly metadata: Metadata | undefined;
+  /** As recorded, when this is how an amendment has it: its identity is that fact's. Undefined for every stored fact. */
+  readonly amends: Fact | undefined;
   /** The type-1 UUID given by the log; `''` until then. */
   processingId: string;
   /** Processing time, epoch milliseconds, read from `processingId`; -1 until logged. */
@@ -79,6 +83,7 @@ export class Fact {
     this.characteristics = init.characteristics;
     this.content = init.content;
     this.metadata = init.metadata;
+    this.amends = init.amends;
     this.processingId = processingId;
     this.processedAt = processedAt;
     this.repeats = 0;

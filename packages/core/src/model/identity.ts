@@ -155,7 +155,10 @@ export function checkMetadata(value: unknown): asserts value is Metadata {
 }
 
 /** For people and change records: `parcel/p1@2016-10-12T09:00:00.123Z#loadedOntoTruck`. Two identities may share it; `identityKey` tells them apart. */
-export function identityText(fact: Pick<Fact, 'aggregateType' | 'aggregateId' | 'eventTime' | 'name'>): string {
+export function identityText(
+  fact: Pick<Fact, 'aggregateType' | 'aggregateId' | 'eventTime' | 'name'> & Partial<Pick<Fact, 'amends'>>,
+): string {
+  if (fact.amends !== undefined) return identityText(fact.amends);
   return `${fact.aggregateType}/${fact.aggregateId}@${formatTime(fact.eventTime)}#${fact.name}`;
 }
 

@@ -13,6 +13,31 @@ export {
   type WireValue,
 } from './event.js';
 export type { EventConsumer, EventInput } from './event-input.js';
+export {
+  correctionEvent,
+  correctionName,
+  correctionOf,
+  correctionText,
+  CORRECTION,
+  CORRECTION_PREFIX,
+  effectTimeOf,
+  isCorrection,
+  readCorrection,
+  type Correction,
+  type CorrectionInput,
+  type CorrectionKind,
+  type CorrectionTarget,
+} from './correction.js';
+export {
+  amended,
+  compareEffective,
+  compareRuling,
+  effectiveFacts,
+  isPlain,
+  Rulings,
+  type ConflictPolicy,
+  type Ruling,
+} from './effective-facts.js';
 export { canonicalJson, isForbiddenKey } from './canonical-json.js';
 export { digestOf } from './digest.js';
 export {
