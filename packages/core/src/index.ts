@@ -51,8 +51,10 @@ export {
   make,
   type Emit,
   type EmitDetails,
+  type Decision,
   type EmitterOptions,
   type EventsConsumer,
+  type Target,
   type TimedEvent,
   type TypedEmitter,
 } from './mapping/typed-emitter.js';
@@ -70,7 +72,9 @@ export {
   type AppendOutcome,
   type AppendResult,
   type EventTimeRange,
+  type KnownOptions,
   type ReadOptions,
+  type SourceCounts,
 } from './ports/event-store.js';
 export { EventFeed, type FeedPage } from './ports/event-feed.js';
 export { EventTransport, type TransportItem, type TransportSubscription } from './ports/event-transport.js';
@@ -164,8 +168,20 @@ export type { ParkedAggregate } from './projection/track.js';
 export { Ownership, type OwnershipOptions } from './processing/ownership.js';
 
 // Queries: what is, what was, what was known.
-export { Histories, type AggregateRef, type HistoryOptions, type TimeInput } from './query/event-source.js';
-export { States, type AggregateState, type StateOptions } from './query/state-repository.js';
+export {
+  Histories,
+  type AggregateRef,
+  type Conflict,
+  type HistoryOptions,
+  type TimeInput,
+} from './query/event-source.js';
+export {
+  States,
+  type AggregateState,
+  type Changed,
+  type Learned,
+  type StateOptions,
+} from './query/state-repository.js';
 export { Catalogue, type CataloguePage } from './query/catalogue.js';
 
 // The module.

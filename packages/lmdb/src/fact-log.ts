@@ -3,12 +3,12 @@
  * conflicting, gives processing times, and reads facts back. One object per environment and context in a process.
  */
 import { Fact, nextProcessingTime, processingIdPrefix, randomNode } from '@concursus/core';
-import type { Append, AppendOutcome, Clock, ProcessingTime } from '@concursus/core';
+import type { Append, AppendOutcome, Clock, ProcessingTime, SourceCounts } from '@concursus/core';
 import { Bell } from './bell.js';
 import type { Bytes, Environment } from './environment.js';
 import { ChunkWriter } from './chunk-writer.js';
 import { Chunk, processingIdOf } from './fact-chunk.js';
-import { KeyWriter } from './keys.js';
+import { after, KeyWriter } from './keys.js';
 import type { GroupMember } from './write-queue.js';
 
 /** Weighed as `Chunk.weight` says: about 400 chunks of small facts. */
@@ -22,6 +22,8 @@ const ENTRY_BYTES = 7;
 const ENTRY_BYTES_REPEATED = 11;
 
 const LOG_ROW = Buffer.from('log');
+/** The rows of sources stand beside it. */
+const SOURCE_ROWS = 'source';
 
 /** The key of a fact's identity in the history: tenant, type, id, event time, stream, sequence, name. */
 export function historyKey(keys: KeyWriter, fact: Fact): KeyWriter {
@@ -58,6 +60,7 @@ export class FactLog implements GroupMember {
   private last: ProcessingTime = BEFORE_ALL;
   private moved = false;
   private readonly recorded: Fact[] = [];
+  private readonly counts = new Map<string, { repeated: number; conflicting: number }>();
   private readonly ids: string[] = [];
   private readonly times: number[] = [];
   private readonly chunks: Chunk[] = [];
@@ -115,16 +118,19 @@ export class FactLog implements GroupMember {
       if (stored !== undefined) {
         if (this.same(stored, fact)) {
           this.countRepeat(identity);
+          this.count(fact.streamId, 'repeated');
           outcomes.push('repeated');
           continue;
         }
         const conflict = keys.hex(fact.digest).view();
         if (this.history.getBinaryFast(conflict) !== undefined) {
           this.countRepeat(conflict);
+          this.count(fact.streamId, 'repeated');
           outcomes.push('repeated');
           continue;
         }
         outcome = 'conflicting';
+        this.count(fact.streamId, 'conflicting');
       }
       if (time === undefined) {
         this.last = time = nextProcessingTime(this.last, append.receivedAt);
@@ -163,6 +169,36 @@ export class FactLog implements GroupMember {
     return known.content === fact.content && known.version === fact.version;
   }
 
+  /** Repeats and conflicts of each source, added up over a group and written once. */
+  private count(streamId: string, outcome: 'repeated' | 'conflicting'): void {
+    let counts = this.counts.get(streamId);
+    if (counts === undefined) this.counts.set(streamId, (counts = { repeated: 0, conflicting: 0 }));
+    counts[outcome]++;
+  }
+
+  private writeCounts(): void {
+    for (const [streamId, { repeated, conflicting }] of this.counts) {
+      const key = this.keys.start().text(SOURCE_ROWS).tail(streamId).copy();
+      const row = this.meta.getBinary(key);
+      const sum = Buffer.alloc(16);
+      sum.writeDoubleBE(repeated + (row?.readDoubleBE(0) ?? 0), 0);
+      sum.writeDoubleBE(conflicting + (row?.readDoubleBE(8) ?? 0), 8);
+      this.meta.putSync(key, sum);
+    }
+  }
+
+  /** What was counted of each source, over all time. */
+  sourceCounts(): SourceCounts[] {
+    const start = this.keys.start().text(SOURCE_ROWS).copy();
+    const found: SourceCounts[] = [];
+    for (const { key, value } of this.meta.getRange({ start, end: after(start) })) {
+      const row = value as Buffer;
+      const streamId = (key as Buffer).toString('utf8', start.length);
+      found.push({ streamId, repeated: row.readDoubleBE(0), conflicting: row.readDoubleBE(8) });
+    }
+    return found;
+  }
+
   private countRepeat(key: Buffer): void {
     // Read again: comparing may have used the driver's buffer.
     const stored = this.history.getBinaryFast(key)!;
@@ -196,6 +232,7 @@ export class FactLog implements GroupMember {
 
   end(): void {
     this.writeChunk();
+    this.writeCounts();
     if (this.next === this.first && !this.moved) return;
     const { row } = this;
     row.writeDoubleBE(this.next, 0);
@@ -229,6 +266,7 @@ export class FactLog implements GroupMember {
 
   private forget(): void {
     this.recorded.length = 0;
+    this.counts.clear();
     this.ids.length = 0;
     this.times.length = 0;
     this.chunks.length = 0;

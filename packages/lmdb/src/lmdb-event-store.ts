@@ -1,5 +1,16 @@
 /** The event store on LMDB: checks keys before the transaction, queues appends for group commit, reads histories by range. */
-import { EventStore, Fact, InvalidEventError, limits, OrdinalPosition } from '@concursus/core';
+import {
+  compareKey,
+  compareProcessingIds,
+  compareProcessingTime,
+  EventStore,
+  Fact,
+  InvalidEventError,
+  isCorrection,
+  limits,
+  OrdinalPosition,
+  parseProcessingId,
+} from '@concursus/core';
 import type {
   AggregateKey,
   Append,
@@ -7,7 +18,10 @@ import type {
   AppendOutcome,
   AppendResult,
   Capabilities,
+  KnownOptions,
+  ProcessingTime,
   ReadOptions,
+  SourceCounts,
 } from '@concursus/core';
 import { lmdbCapabilities } from './capabilities.js';
 import { FactLog, historyKey, repeatsOf } from './fact-log.js';
@@ -255,6 +269,58 @@ export class LmdbEventStore extends EventStore {
     }
     flush();
     return undefined;
+  }
+
+  async readCorrections(
+    aggregates: readonly AggregateKey[],
+    options: KnownOptions = {},
+  ): Promise<readonly (readonly Fact[])[]> {
+    const histories = await this.readMany(aggregates, options);
+    return histories.map((facts) => facts.filter(isCorrection));
+  }
+
+  async readLate(
+    aggregate: AggregateKey,
+    options: KnownOptions & { readonly after: ProcessingTime; readonly limit: number },
+  ): Promise<readonly Fact[]> {
+    const { after: above, limit, ...known } = options;
+    const [facts] = await this.readMany([aggregate], known);
+    const recorded = [...facts!].sort((a, b) => compareProcessingIds(a.processingId, b.processingId));
+    const late: Fact[] = [];
+    let greatest: Fact | undefined;
+    for (const fact of recorded) {
+      const behind = greatest !== undefined && compareKey(fact, greatest) < 0;
+      if (!behind) greatest = fact;
+      if (!behind && !isCorrection(fact)) continue;
+      if (compareProcessingTime(parseProcessingId(fact.processingId), above) > 0) late.push(fact);
+    }
+    return late.slice(0, limit);
+  }
+
+  async scanAggregates(behind: AggregateKey | undefined, limit: number): Promise<readonly AggregateKey[]> {
+    const found: AggregateKey[] = [];
+    let start: Buffer | undefined =
+      behind === undefined
+        ? Buffer.alloc(0)
+        : after(this.keys.start().text(behind.tenant).text(behind.type).text(behind.id).copy());
+    while (start !== undefined && found.length < limit) {
+      const [key] = [...this.log.history.getKeys({ start, limit: 1 })] as Buffer[];
+      if (key === undefined) break;
+      const parts: string[] = [];
+      let at = 0;
+      for (let i = 0; i < 3; i++) {
+        const end = key.indexOf(0, at);
+        parts.push(key.toString('utf8', at, end));
+        at = end + 1;
+      }
+      found.push({ tenant: parts[0]!, type: parts[1]!, id: parts[2]! });
+      start = after(Buffer.from(key.subarray(0, at)));
+    }
+    return found;
+  }
+
+  async readSourceCounts(): Promise<readonly SourceCounts[]> {
+    return this.log.sourceCounts();
   }
 
   async keepFloor(ms: number): Promise<void> {

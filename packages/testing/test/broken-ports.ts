@@ -98,6 +98,47 @@ export const brokenStores: readonly [name: string, broken: Persistent][] = [
       }),
     }),
   ],
+  [
+    'shows late facts as known before they were',
+    ({ eventStore }) => ({
+      eventStore: override(eventStore, {
+        readLate: (key, { after, limit }) => eventStore.readLate(key, { after, limit }),
+      }),
+    }),
+  ],
+  ['forgets late facts', ({ eventStore }) => ({ eventStore: override(eventStore, { readLate: async () => [] }) })],
+  [
+    'takes every event for a correction',
+    ({ eventStore }) => ({
+      eventStore: override(eventStore, {
+        readCorrections: (keys, options) => eventStore.readMany(keys, options),
+      }),
+    }),
+  ],
+  [
+    'knows corrections before they were recorded',
+    ({ eventStore }) => ({
+      eventStore: override(eventStore, { readCorrections: (keys) => eventStore.readCorrections(keys) }),
+    }),
+  ],
+  [
+    'lists an aggregate twice',
+    ({ eventStore }) => ({
+      eventStore: override(eventStore, {
+        scanAggregates: async (after, limit) =>
+          (await eventStore.scanAggregates(after, limit)).flatMap((key) => [key, key]),
+      }),
+    }),
+  ],
+  [
+    'counts repeats and conflicts alike',
+    ({ eventStore }) => ({
+      eventStore: override(eventStore, {
+        readSourceCounts: async () =>
+          (await eventStore.readSourceCounts()).map((one) => ({ ...one, repeated: one.repeated + one.conflicting })),
+      }),
+    }),
+  ],
   ['gives each fact twice', reading((facts) => facts.flatMap((fact) => [fact, fact]))],
   [
     'gives facts in the order of arrival',

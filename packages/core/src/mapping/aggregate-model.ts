@@ -2,6 +2,7 @@
  * One aggregate as one context knows it: its events, their ranks, and the fold of a history to a state.
  * Used at stop 13 (projections) and stop 14 (states) of the walk. Nothing here looks at processing time (law 4).
  */
+import type { ConflictPolicy } from '../model/effective-facts.js';
 import { ConfigurationError, InvalidEventError } from '../model/errors.js';
 import { INITIAL, TERMINAL } from '../model/event.js';
 import type { Fact } from '../model/event.js';
@@ -47,7 +48,7 @@ export class AggregateModel<A extends AggregateLike = AggregateLike> {
   readonly type: string;
   /** The reducer version. */
   readonly version: number;
-  readonly conflicts: 'both';
+  readonly conflicts: ConflictPolicy;
   readonly hasInitial: boolean;
   readonly hasTerminal: boolean;
   /** By event name, in the order they are declared. */

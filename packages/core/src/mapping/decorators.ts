@@ -5,6 +5,7 @@
  */
 import type { StandardSchemaV1 } from '@standard-schema/spec';
 import type { Codec } from '../model/codecs.js';
+import type { ConflictPolicy } from '../model/effective-facts.js';
 import { ConfigurationError } from '../model/errors.js';
 import type { AggregateClass, AggregateLike, EventClass } from './event-class.js';
 import { nameOf } from './event-class.js';
@@ -104,15 +105,18 @@ export function eventMetaOf(cls: unknown): EventMeta | undefined {
 export interface AggregateOptions {
   /** The reducer version: raise it when the fold, an upcaster or the conflict policy changes. Default 1. */
   readonly version?: number;
-  /** What becomes of two contents under one identity: both fold, in digest order. */
-  readonly conflicts?: 'both';
+  /**
+   * What becomes of several contents under one identity: `both` fold, in digest order (default) · `neither` folds, until a
+   * correction leaves one · a pure function of the set of contents, given in digest order, that returns those that fold.
+   */
+  readonly conflicts?: ConflictPolicy;
 }
 
 /** What `@Aggregate` recorded, with defaults filled in. */
 export interface AggregateMeta {
   readonly type: string;
   readonly version: number;
-  readonly conflicts: 'both';
+  readonly conflicts: ConflictPolicy;
 }
 
 /** Records an aggregate on a class or token. @internal */

@@ -1,6 +1,7 @@
 /** Aggregates as pure folds: the same as an aggregate class, for those who prefer `state → state`. Before stop 1 of the walk. */
 import type { Cases, EventRecord, FoldAggregate } from './event-class.js';
 import type { EventContext } from './event-context.js';
+import type { ConflictPolicy } from '../model/effective-facts.js';
 import { aggregateMetaOf, recordAggregate } from './decorators.js';
 
 const FOLD = Symbol.for('concursus.fold');
@@ -38,7 +39,7 @@ export function defineAggregate<Ev extends EventRecord, S extends object>(
   definition: {
     /** The reducer version: raise it when the fold changes. Default 1. */
     readonly version?: number;
-    readonly conflicts?: 'both';
+    readonly conflicts?: ConflictPolicy;
     readonly events: Ev;
     /** A value, copied for each fold, or a function that makes one. */
     readonly initial: S | (() => S);

@@ -4,6 +4,7 @@
  */
 import { InvalidEventError } from '../model/errors.js';
 import { isForbiddenKey } from '../model/canonical-json.js';
+import { correctionEvent, type CorrectionInput, type CorrectionKind } from '../model/correction.js';
 import type { EventConsumer, EventInput } from '../model/event-input.js';
 import type { Metadata } from '../model/event.js';
 import { parseEventTime } from '../model/time.js';
@@ -76,6 +77,33 @@ export interface TypedEmitter<A extends AggregateLike, R> {
   record(...events: TimedEvent<EventOf<A>>[]): R;
   /** Delivers one event by its key: `emit.Delivered({ … }, { at })`. Refuses like `record`. */
   readonly emit: Emit<A, R>;
+  /** Withdraws an event: from now on it counts no more; as known before it still does. @throws InvalidEventError `INVALID_CORRECTION`, `UNKNOWN_EVENT_TYPE` */
+  retract<E extends EventClass<EventOf<A>>>(target: Target<E>, decision: Decision): R;
+  /** Gives an event another time, other data, or both. Refuses like `retract`. */
+  amend<E extends EventClass<EventOf<A>>>(
+    target: Target<E>,
+    decision: Decision & { readonly at?: number | string | Date; readonly to?: PayloadOf<InstanceType<E>> },
+  ): R;
+  /** Lets an event count again as it was recorded. Refuses like `retract`. */
+  reinstate<E extends EventClass<EventOf<A>>>(target: Target<E>, decision: Decision): R;
+}
+
+/** Which event of an aggregate is corrected. */
+export interface Target<E extends EventClass> {
+  readonly event: E;
+  /** The event time it was recorded with. */
+  readonly at: number | string | Date;
+  /** Its source; absent means `''`. */
+  readonly stream?: string;
+  /** Absent means that it has none. */
+  readonly sequence?: number;
+  /** Only the content with this digest. Absent: every content of the identity, also one still to come. */
+  readonly digest?: string;
+}
+
+/** Who decided a correction, and when: of several the latest rules. */
+export interface Decision extends EmitDetails {
+  readonly decidedAt: number | string | Date;
 }
 
 export interface EmitterOptions {
@@ -143,6 +171,55 @@ class ModelEmitter<A extends AggregateLike, R> implements TypedEmitter<A, R> {
       this.methods = methods as unknown as Emit<A, R>;
     }
     return this.methods;
+  }
+
+  retract<E extends EventClass<EventOf<A>>>(target: Target<E>, decision: Decision): R {
+    return this.correct('retract', target, decision, {});
+  }
+
+  amend<E extends EventClass<EventOf<A>>>(
+    target: Target<E>,
+    decision: Decision & { readonly at?: number | string | Date; readonly to?: PayloadOf<InstanceType<E>> },
+  ): R {
+    const { at: time, to } = decision;
+    const event = this.model.eventOf(target.event);
+    return this.correct('amend', target, decision, {
+      ...(time === undefined ? {} : { at: time }),
+      ...(to === undefined ? {} : { parameters: event.wire(to as object), version: event.version }),
+    });
+  }
+
+  reinstate<E extends EventClass<EventOf<A>>>(target: Target<E>, decision: Decision): R {
+    return this.correct('reinstate', target, decision, {});
+  }
+
+  private correct(
+    kind: CorrectionKind,
+    target: Target<EventClass>,
+    decision: Decision,
+    amendment: Pick<CorrectionInput, 'at' | 'parameters' | 'version'>,
+  ): R {
+    const { stream, sequence, metadata } = decision;
+    return this.consumer([
+      correctionEvent({
+        tenant: this.tenant,
+        aggregateType: this.model.type,
+        aggregateId: this.id,
+        kind,
+        target: {
+          name: this.model.eventOf(target.event).name,
+          at: target.at,
+          ...(target.stream === undefined ? {} : { streamId: target.stream }),
+          ...(target.sequence === undefined ? {} : { sequence: target.sequence }),
+          ...(target.digest === undefined ? {} : { digest: target.digest }),
+        },
+        decidedAt: decision.decidedAt,
+        ...(stream === undefined ? {} : { streamId: stream }),
+        ...(sequence === undefined ? {} : { sequence }),
+        ...(metadata === undefined ? {} : { metadata }),
+        ...amendment,
+      }),
+    ]);
   }
 
   private input(

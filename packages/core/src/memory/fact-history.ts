@@ -2,6 +2,7 @@
  * One aggregate's history in key order: blocks of sorted facts. An event at the end costs one comparison; a late one
  * moves at most one block, so it costs the same in a history of a thousand events and of a million.
  */
+import { CORRECTION } from '../model/correction.js';
 import type { Fact } from '../model/event.js';
 import { sameContent } from '../model/event.js';
 import { compareIdentity, compareKey } from '../model/event-order.js';
@@ -17,6 +18,10 @@ export class FactHistory {
   /** Never empty; none but the only one is an empty block. */
   private readonly blocks: Fact[][] = [[]];
   private repeats: Map<Fact, number> | undefined;
+  /** Recorded behind a later key, and corrections, in recorded order. */
+  late: Fact[] | undefined;
+  /** In key order. */
+  corrections: Fact[] | undefined;
 
   /** Keeps a fact, unless the same content is known under its identity: then it is counted there. */
   add(fact: Fact): AppendOutcome {
@@ -26,6 +31,7 @@ export class FactHistory {
     if (size === 0 || compareIdentity(tail[size - 1]!, fact) < 0) {
       if (size < BLOCK_SIZE_MAX) tail.push(fact);
       else blocks.push([fact]);
+      if ((fact.characteristics & CORRECTION) !== 0) this.note(fact);
       return 'recorded';
     }
     let b = this.blockOf(fact);
@@ -58,7 +64,18 @@ export class FactHistory {
     }
     block.splice(i, 0, fact);
     if (block.length > BLOCK_SIZE_MAX) blocks.splice(b + 1, 0, block.splice(block.length >>> 1));
+    this.note(fact);
     return outcome;
+  }
+
+  /** The two short lists beside the history: see `EventStore.readLate` and `readCorrections`. */
+  private note(fact: Fact): void {
+    (this.late ??= []).push(fact);
+    if ((fact.characteristics & CORRECTION) === 0) return;
+    const corrections = (this.corrections ??= []);
+    let at = corrections.length;
+    while (at > 0 && compareKey(corrections[at - 1]!, fact) > 0) at--;
+    corrections.splice(at, 0, fact);
   }
 
   /** How often a fact of this history came again. */

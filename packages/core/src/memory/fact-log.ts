@@ -1,5 +1,5 @@
 /** All facts of one in-memory context: the log in recorded order, and each aggregate's history. Store and feed stand on it. */
-import { Fact } from '../model/event.js';
+import { Fact, type AggregateKey } from '../model/event.js';
 import { OrdinalPosition } from '../model/position.js';
 import {
   formatProcessingIdLow,
@@ -11,6 +11,7 @@ import {
 } from '../model/processing-id.js';
 import type { Clock } from '../ports/clock.js';
 import type { Append, AppendOutcome, AppendResult } from '../ports/event-store.js';
+import { compareText } from '../model/text.js';
 import { Bell } from './bell.js';
 import { FactHistory } from './fact-history.js';
 
@@ -54,6 +55,7 @@ export class FactLog {
       const fact = given.processingId === '' ? given : new Fact(given);
       const outcome = this.historyOf(fact).add(fact);
       outcomes.push(outcome);
+      if (outcome !== 'recorded') this.count(fact.streamId, outcome);
       if (outcome === 'repeated') continue;
       if (index === 0) {
         this.last = nextProcessingTime(this.last, append.receivedAt);
@@ -93,6 +95,23 @@ export class FactLog {
     if (ms >= this.last.ms) this.last = { ms, tick: LAST_TICK };
   }
 
+  /** Repeats and conflicts by source. */
+  readonly counts = new Map<string, { repeated: number; conflicting: number }>();
+
+  private count(streamId: string, outcome: 'repeated' | 'conflicting'): void {
+    let counts = this.counts.get(streamId);
+    if (counts === undefined) this.counts.set(streamId, (counts = { repeated: 0, conflicting: 0 }));
+    counts[outcome]++;
+  }
+
+  /** All aggregates that have a history, sorted by tenant, type and id. */
+  aggregates(): AggregateKey[] {
+    const keys: AggregateKey[] = [];
+    for (const [tenant, byType] of this.byTenant)
+      for (const [type, byId] of byType) for (const id of byId.keys()) keys.push({ tenant, type, id });
+    return keys.sort(compareAggregates);
+  }
+
   find(tenant: string, type: string, id: string): FactHistory | undefined {
     return this.byTenant.get(tenant)?.get(type)?.get(id);
   }
@@ -116,4 +135,8 @@ export class FactLog {
     this.recentTenant = fact.tenant;
     this.recentType = fact.aggregateType;
   }
+}
+
+export function compareAggregates(a: AggregateKey, b: AggregateKey): number {
+  return compareText(a.tenant, b.tenant) || compareText(a.type, b.type) || compareText(a.id, b.id);
 }

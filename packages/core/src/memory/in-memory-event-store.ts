@@ -3,17 +3,19 @@ import { InvalidEventError } from '../model/errors.js';
 import { Fact, type AggregateKey } from '../model/event.js';
 import { limits } from '../model/limits.js';
 import { OrdinalPosition } from '../model/position.js';
-import { compareProcessingIds, parseProcessingId } from '../model/processing-id.js';
+import { compareProcessingIds, parseProcessingId, type ProcessingTime } from '../model/processing-id.js';
 import type { Capabilities } from '../ports/capabilities.js';
 import {
   EventStore,
   type Append,
   type AppendOptions,
   type AppendResult,
+  type KnownOptions,
   type ReadOptions,
+  type SourceCounts,
 } from '../ports/event-store.js';
 import type { FactFilter, FactHistory } from './fact-history.js';
-import type { FactLog } from './fact-log.js';
+import { compareAggregates, type FactLog } from './fact-log.js';
 import type { InMemoryCheckpointStore } from './in-memory-checkpoint-store.js';
 import { inMemoryCapabilities } from './capabilities.js';
 import type { MemorySession } from './session.js';
@@ -21,6 +23,7 @@ import type { MemorySession } from './session.js';
 const PAGE_SIZE = 1_000;
 const PAGE_SIZE_MAX = 10_000;
 const AGGREGATES_MAX = 10_000;
+const NONE: readonly Fact[] = Object.freeze([]);
 
 export class InMemoryEventStore extends EventStore {
   readonly capabilities: Capabilities = inMemoryCapabilities;
@@ -76,11 +79,7 @@ export class InMemoryEventStore extends EventStore {
     options: Omit<ReadOptions, 'pageSize' | 'signal'> = {},
   ): Promise<readonly (readonly Fact[])[]> {
     this.session.checkOpen();
-    if (aggregates.length > AGGREGATES_MAX) {
-      throw new InvalidEventError('LIMIT_EXCEEDED', `${aggregates.length} aggregates were asked for at once.`, {
-        fix: `Ask for at most ${AGGREGATES_MAX} at a time.`,
-      });
-    }
+    checkAggregates(aggregates.length);
     const filter = this.filterOf(options);
     const descending = options.descending === true;
     return aggregates.map(({ tenant, type, id }) => {
@@ -88,6 +87,50 @@ export class InMemoryEventStore extends EventStore {
       const facts = history?.slice(options.range, { descending, filter, after: undefined, limit: Infinity }) ?? [];
       return options.withRepeats === true && history !== undefined ? counted(history, facts) : facts;
     });
+  }
+
+  async readCorrections(
+    aggregates: readonly AggregateKey[],
+    options: KnownOptions = {},
+  ): Promise<readonly (readonly Fact[])[]> {
+    this.session.checkOpen();
+    checkAggregates(aggregates.length);
+    const filter = this.filterOf(options);
+    return aggregates.map(({ tenant, type, id }) => {
+      const corrections = this.log.find(tenant, type, id)?.corrections;
+      if (corrections === undefined) return NONE;
+      return filter === undefined ? corrections.slice() : corrections.filter(filter);
+    });
+  }
+
+  async readLate(
+    aggregate: AggregateKey,
+    options: KnownOptions & { readonly after: ProcessingTime; readonly limit: number },
+  ): Promise<readonly Fact[]> {
+    this.session.checkOpen();
+    const late = this.log.find(aggregate.tenant, aggregate.type, aggregate.id)?.late;
+    if (late === undefined) return NONE;
+    const filter = this.filterOf(options);
+    // In recorded order: what is asked for stands at the end.
+    let from = late.length;
+    while (from > 0 && recordedAbove(late[from - 1]!, options.after)) from--;
+    const found: Fact[] = [];
+    for (let i = from; i < late.length && found.length < options.limit; i++) {
+      if (filter === undefined || filter(late[i]!)) found.push(late[i]!);
+    }
+    return found;
+  }
+
+  async scanAggregates(after: AggregateKey | undefined, limit: number): Promise<readonly AggregateKey[]> {
+    this.session.checkOpen();
+    const keys = this.log.aggregates();
+    const start = after === undefined ? 0 : keys.findIndex((key) => compareAggregates(key, after) > 0);
+    return start === -1 ? [] : keys.slice(start, start + limit);
+  }
+
+  async readSourceCounts(): Promise<readonly SourceCounts[]> {
+    this.session.checkOpen();
+    return [...this.log.counts].map(([streamId, counts]) => ({ streamId, ...counts }));
   }
 
   async keepFloor(ms: number): Promise<void> {
@@ -113,6 +156,20 @@ export class InMemoryEventStore extends EventStore {
       return fact.processedAt === last.processedAt && compareProcessingIds(fact.processingId, last.processingId) <= 0;
     };
   }
+}
+
+function checkAggregates(count: number): void {
+  if (count <= AGGREGATES_MAX) return;
+  throw new InvalidEventError('LIMIT_EXCEEDED', `${count} aggregates were asked for at once.`, {
+    fix: `Ask for at most ${AGGREGATES_MAX} at a time.`,
+  });
+}
+
+function recordedAbove(fact: Fact, time: ProcessingTime): boolean {
+  return (
+    fact.processedAt > time.ms ||
+    (fact.processedAt === time.ms && parseProcessingId(fact.processingId).tick > time.tick)
+  );
 }
 
 function checkSize(facts: number): void {

@@ -89,7 +89,6 @@ const SHAPE =
 export function correctionEvent(input: CorrectionInput): EventInput {
   const { target } = input;
   if (typeof target !== 'object' || target === null) throw refuse('The correction names no target.', SHAPE);
-  const amends = input.kind === 'amend';
   const parameters: Record<string, unknown> = {
     kind: input.kind,
     target: {
@@ -101,7 +100,7 @@ export function correctionEvent(input: CorrectionInput): EventInput {
     decidedAt: parseEventTime(input.decidedAt),
     ...(input.at === undefined ? {} : { at: parseEventTime(input.at) }),
     ...(input.parameters === undefined ? {} : { parameters: input.parameters }),
-    ...(amends && input.version !== undefined ? { version: input.version } : {}),
+    ...(input.parameters === undefined || input.version === undefined ? {} : { version: input.version }),
   };
   const at = parseEventTime(target.at);
   const correction = readCorrection(at, parameters);

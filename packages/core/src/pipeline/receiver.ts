@@ -4,6 +4,7 @@
  */
 import type { AggregateModel, EventModel } from '../mapping/event-registry.js';
 import type { ValidationResult } from '../mapping/validation.js';
+import { CORRECTION, CORRECTION_PREFIX, correctionName, readCorrection } from '../model/correction.js';
 import { canonicalJson } from '../model/canonical-json.js';
 import { ConcursusError, InvalidEventError } from '../model/errors.js';
 import type { EventInput } from '../model/event-input.js';
@@ -142,6 +143,7 @@ export class Receiver {
     const aggregateType = textOf(input.aggregateType, 'aggregateType');
     const aggregate = this.registry.aggregate(aggregateType);
     const name = textOf(input.name, 'name');
+    if (name.startsWith(CORRECTION_PREFIX)) return this.makeCorrection(item, input, aggregate, decoded);
     const event = aggregate.events.get(name);
     const version = input.version ?? event?.version;
     if (event === undefined || version === undefined || !accepts(event, version)) {
@@ -189,6 +191,68 @@ export class Receiver {
       metadata,
     });
     const result = event.validate(parameters as Parameters, version);
+    if (result instanceof Promise) {
+      return result.then(
+        (settled) => judge(item, settled),
+        (error: unknown) => rejectWith(item, error),
+      );
+    }
+    judge(item, result);
+    return undefined;
+  }
+
+  /** A correction of one of the aggregate's events: its name must be made of what it says, and amended parameters pass like the event's own. */
+  private makeCorrection(
+    item: BatchItem,
+    input: EventInput,
+    aggregate: AggregateModel,
+    decoded: boolean,
+  ): void | Promise<void> {
+    const tenant = input.tenant ?? '';
+    if (tenant !== '') checkTenant(tenant);
+    checkAggregateId(textOf(input.aggregateId, 'aggregateId'));
+    checkStreamId(input.streamId ?? '');
+    checkSequence(input.sequence ?? -1);
+    if (input.metadata !== undefined) checkMetadata(input.metadata);
+    const { parameters } = input;
+    if (typeof parameters !== 'object' || parameters === null || Array.isArray(parameters)) {
+      throw new InvalidEventError('INVALID_CORRECTION', 'The parameters of a correction are no object.', {
+        fix: 'Make corrections with correctionEvent().',
+      });
+    }
+    const content = canonicalJson(parameters);
+    if (content.length * 3 > limits.parametersBytes && utf8Length(content) > limits.parametersBytes) {
+      throw new InvalidEventError('LIMIT_EXCEEDED', `The correction has more than ${limits.parametersBytes} bytes.`, {
+        fix: 'Keep large values elsewhere and send a reference.',
+      });
+    }
+    const eventTime = parseEventTime(input.at);
+    const correction = readCorrection(eventTime, parameters);
+    if (correctionName(correction) !== input.name) {
+      throw new InvalidEventError('INVALID_CORRECTION', 'The correction’s name is not that of what it corrects.', {
+        fix: 'Make corrections with correctionEvent(), or by retract, amend and reinstate of an emitter.',
+      });
+    }
+    const event = aggregate.events.get(correction.target.name);
+    const version = correction.version ?? event?.version;
+    if (event === undefined || version === undefined || !accepts(event, version)) {
+      throw unknownEvent(aggregate, correction.target.name, event, version);
+    }
+    item.fact = new Fact({
+      tenant,
+      aggregateType: aggregate.type,
+      aggregateId: input.aggregateId,
+      name: input.name,
+      version: '0',
+      eventTime,
+      streamId: input.streamId ?? '',
+      sequence: input.sequence ?? -1,
+      characteristics: CORRECTION,
+      content,
+      metadata: input.metadata === undefined || decoded ? input.metadata : { ...input.metadata },
+    });
+    if (correction.content === undefined) return undefined;
+    const result = event.validate(JSON.parse(correction.content) as Parameters, version);
     if (result instanceof Promise) {
       return result.then(
         (settled) => judge(item, settled),

@@ -31,6 +31,13 @@ export interface AppendResult {
   readonly position: Position;
 }
 
+/** What the store counted of one source, beside the events that the feed shows. */
+export interface SourceCounts {
+  readonly streamId: string;
+  readonly repeated: number;
+  readonly conflicting: number;
+}
+
 /** A range of event time. Bounds are inclusive unless they say otherwise; an absent one is open. */
 export type EventTimeRange = TimeRange;
 
@@ -49,6 +56,9 @@ export interface ReadOptions {
   readonly withRepeats?: boolean;
   readonly signal?: AbortSignal;
 }
+
+/** Fixes the moment of a read; without either, now. */
+export type KnownOptions = Pick<ReadOptions, 'knownAt' | 'upTo'>;
 
 export abstract class EventStore {
   abstract readonly capabilities: Capabilities;
@@ -80,6 +90,31 @@ export abstract class EventStore {
     aggregates: readonly AggregateKey[],
     options?: Omit<ReadOptions, 'pageSize' | 'signal'>,
   ): Promise<readonly (readonly Fact[])[]>;
+
+  /**
+   * The corrections of each aggregate (facts with the characteristics bit 4), in key order. They stand in its history, too;
+   * this finds them without reading it. Most aggregates have none, which costs next to nothing. At most 10,000 keys.
+   */
+  abstract readCorrections(
+    aggregates: readonly AggregateKey[],
+    options?: KnownOptions,
+  ): Promise<readonly (readonly Fact[])[]>;
+
+  /**
+   * Facts of one aggregate that were recorded above `after` and behind a later key of their history, and its corrections, in
+   * recorded order, at most `limit` (1 to 10,000). What it leaves out was recorded at the end of the history: so a state
+   * folded from what was recorded up to `after` is wrong at most about what this returns and what stands behind its last key.
+   */
+  abstract readLate(
+    aggregate: AggregateKey,
+    options: KnownOptions & { readonly after: ProcessingTime; readonly limit: number },
+  ): Promise<readonly Fact[]>;
+
+  /** Aggregates that have a history, in the order of their keys, behind `after`, at most `limit` (1 to 10,000): for audits. */
+  abstract scanAggregates(after: AggregateKey | undefined, limit: number): Promise<readonly AggregateKey[]>;
+
+  /** How often events of each source came again, and how often with other content, over all time. A source without either is left out. */
+  abstract readSourceCounts(): Promise<readonly SourceCounts[]>;
 
   /**
    * Closes the past up to `ms`: afterwards no event gets a processing time at or below it, in any process.

@@ -2,11 +2,13 @@
 import type { EventRegistry, AggregateModel } from '../mapping/event-registry.js';
 import { InvalidEventError } from '../model/errors.js';
 import type { AggregateKey, Fact } from '../model/event.js';
-import { compareFold } from '../model/event-order.js';
+import { isCorrection } from '../model/correction.js';
+import { compareFold, compareIdentity } from '../model/event-order.js';
 import type { ProcessingTime } from '../model/processing-id.js';
-import { parseEventTime, parseProcessingBound } from '../model/time.js';
+import { formatTime, parseEventTime, parseProcessingBound } from '../model/time.js';
 import type { Clock } from '../ports/clock.js';
 import type { EventStore, EventTimeRange, ReadOptions } from '../ports/event-store.js';
+import { readEffective, readManyEffective, rulingsOf } from './effective-history.js';
 
 /** A moment as callers give it: epoch ms, an ISO time or a `Date`. */
 export type TimeInput = number | string | Date;
@@ -28,7 +30,19 @@ export interface HistoryOptions {
   readonly order?: 'fold' | 'ascending' | 'descending';
   /** Fills `Fact.repeats`. */
   readonly withRepeats?: boolean;
+  /** True: the facts as they were recorded, corrections among them. Default: the events that count, as they were corrected. */
+  readonly recorded?: boolean;
+  /** How long to wait for a `knownAt` that is still to come before it is refused. Default 0 ms. */
+  readonly waitMs?: number;
   readonly signal?: AbortSignal;
+}
+
+/** Contents of one identity that stand beside each other. */
+export interface Conflict {
+  /** As recorded, in the order of their digests. */
+  readonly contents: readonly Fact[];
+  /** Those that count, after corrections and the aggregate's policy. */
+  readonly counting: readonly Fact[];
 }
 
 /** Fold order needs the history at hand: longer ones are read by event time. */
@@ -54,11 +68,64 @@ export class Histories {
     const read = await this.bounds(options);
     const key: AggregateKey = { tenant: options.tenant ?? '', type: model.type, id };
     if (options.order === 'ascending' || options.order === 'descending') {
-      for await (const page of this.store.read(key, { ...read, descending: options.order === 'descending' }))
+      for await (const page of this.pages(model, key, { ...read, descending: options.order === 'descending' }, options))
         yield* page;
       return;
     }
-    yield* await this.inFoldOrder(model, key, read);
+    yield* await this.inFoldOrder(model, this.pages(model, key, read, options), key);
+  }
+
+  private pages(
+    model: AggregateModel,
+    key: AggregateKey,
+    read: ReadOptions,
+    options: HistoryOptions,
+  ): AsyncIterable<readonly Fact[]> {
+    return options.recorded === true
+      ? this.store.read(key, read)
+      : readEffective(this.store, model.conflicts, key, read);
+  }
+
+  /**
+   * Identities of one aggregate under which several contents are recorded, with all of them and with what is left to count.
+   * At most `limit` (1 to 1,000, default 100), in key order. Refuses like `read`.
+   */
+  async conflicts(
+    aggregate: AggregateRef,
+    id: string,
+    options: Pick<HistoryOptions, 'tenant' | 'knownAt' | 'waitMs'> & { readonly limit?: number } = {},
+  ): Promise<readonly Conflict[]> {
+    const model = this.registry.aggregate(aggregate);
+    const read = await this.bounds(options);
+    const key: AggregateKey = { tenant: options.tenant ?? '', type: model.type, id };
+    const limit = Math.min(Math.max(1, options.limit ?? 100), 1_000);
+    const rulings = await rulingsOf(this.store, key, read);
+    const found: Conflict[] = [];
+    let group: Fact[] = [];
+    const flush = (): void => {
+      if (group.length > 1) found.push({ contents: group, counting: rulings.apply(group, model.conflicts) });
+      group = [];
+    };
+    for await (const page of this.store.read(key, read)) {
+      for (const fact of page) {
+        if (isCorrection(fact)) continue;
+        if (group.length > 0 && compareIdentity(group[0]!, fact) !== 0) flush();
+        group.push(fact);
+        if (found.length >= limit) return found;
+      }
+    }
+    flush();
+    return found.slice(0, limit);
+  }
+
+  /**
+   * Closes the past up to now and names it: reads given this as `knownAt` all answer from what is recorded by now, whatever
+   * comes meanwhile, in every process.
+   */
+  async pin(): Promise<string> {
+    const now = this.clock.now();
+    await this.store.keepFloor(now);
+    return formatTime(now);
   }
 
   /** The events as an array. */
@@ -90,10 +157,11 @@ export class Histories {
     const model = this.registry.aggregate(aggregate);
     const read = await this.bounds(options);
     const compare = compareFold(model.rankOf.bind(model));
-    const histories = await this.store.readMany(
-      ids.map((id) => ({ tenant: options.tenant ?? '', type: model.type, id })),
-      read,
-    );
+    const keys = ids.map((id) => ({ tenant: options.tenant ?? '', type: model.type, id }));
+    const histories =
+      options.recorded === true
+        ? await this.store.readMany(keys, read)
+        : await readManyEffective(this.store, model.conflicts, keys, read);
     return new Map(ids.map((id, i) => [id, [...histories[i]!].sort(compare)]));
   }
 
@@ -121,7 +189,7 @@ export class Histories {
     if (options.signal !== undefined) read.signal = options.signal;
     if (options.knownAt !== undefined) {
       read.knownAt = parseProcessingBound(options.knownAt);
-      await this.close(read.knownAt);
+      await this.close(read.knownAt, options.waitMs ?? 0, options.signal);
     }
     return read;
   }
@@ -130,14 +198,21 @@ export class Histories {
    * An answer as known at P must stay what it is, so P is closed before it is read: every later event gets an id above it.
    * A P still to come cannot be closed without stopping the clock, so it is refused.
    */
-  private async close(knownAt: ProcessingTime): Promise<void> {
-    const now = this.clock.now();
+  private async close(knownAt: ProcessingTime, waitMs: number, signal: AbortSignal | undefined): Promise<void> {
+    let now = this.clock.now();
+    const until = this.clock.monotonicMs() + waitMs;
+    while (knownAt.ms > now && signal?.aborted !== true) {
+      const left = until - this.clock.monotonicMs();
+      if (left <= 0) break;
+      await this.clock.sleep(Math.min(left, Math.max(1, knownAt.ms - now)), signal);
+      now = this.clock.now();
+    }
     if (knownAt.ms > now) {
       throw new InvalidEventError(
         'NOT_YET_KNOWN',
         `What is known at ${new Date(knownAt.ms).toISOString()} is still to come: it is ${new Date(now).toISOString()}.`,
         {
-          fix: 'Ask for a time that has passed, or leave knownAt out for all that is recorded.',
+          fix: 'Ask for a time that has passed, wait for it with waitMs, or leave knownAt out for all that is recorded.',
           details: { knownAt: knownAt.ms, now },
         },
       );
@@ -145,10 +220,14 @@ export class Histories {
     await this.store.keepFloor(knownAt.ms);
   }
 
-  private async inFoldOrder(model: AggregateModel, key: AggregateKey, read: ReadOptions): Promise<readonly Fact[]> {
+  private async inFoldOrder(
+    model: AggregateModel,
+    pages: AsyncIterable<readonly Fact[]>,
+    key: AggregateKey,
+  ): Promise<readonly Fact[]> {
     const facts: Fact[] = [];
     let characters = 0;
-    for await (const page of this.store.read(key, read)) {
+    for await (const page of pages) {
       for (const fact of page) {
         facts.push(fact);
         characters += fact.content.length;

@@ -5,8 +5,10 @@
 import type { AggregateModel } from '../mapping/event-registry.js';
 import type { AggregateKey, Fact } from '../model/event.js';
 import { compareFold, RANK_INITIAL, RANK_PLAIN } from '../model/event-order.js';
+import { effectiveFacts } from '../model/effective-facts.js';
 import { InvalidEventError } from '../model/errors.js';
 import type { EventStore, ReadOptions } from '../ports/event-store.js';
+import { readEffective, rulingsOf } from './effective-history.js';
 
 /** Histories up to this length are sorted in memory. */
 const PAGE = 1_000;
@@ -35,15 +37,30 @@ export async function foldHistory(
   options: Omit<ReadOptions, 'pageSize' | 'descending' | 'names'>,
   each: (fact: Fact) => void,
 ): Promise<FoldedHistory> {
-  const pages = store.read(key, { ...options, pageSize: PAGE })[Symbol.asyncIterator]();
+  // A history that is read whole in one page brings its corrections along; else they are looked up first.
+  const pages = (
+    options.range === undefined
+      ? store.read(key, { ...options, pageSize: PAGE })
+      : readEffective(store, model.conflicts, key, { ...options, pageSize: PAGE })
+  )[Symbol.asyncIterator]();
   const first = await pages.next();
   if (first.done === true)
     return { events: 0, initials: 0, facts: [], last: undefined, eventTimeMax: Number.NEGATIVE_INFINITY };
   // A short page need not be the last: large facts make short pages.
   const second = await pages.next();
   if (second.done === true) {
-    const facts = inFoldOrder(model, first.value);
+    const facts = inFoldOrder(model, effectiveFacts(first.value, model.conflicts));
     return tally(model, facts, each);
+  }
+  if (options.range === undefined) {
+    const rulings = await rulingsOf(store, key, options);
+    if (!rulings.isEmpty || model.conflicts !== 'both') {
+      await pages.return?.();
+      const effective = readEffective(store, model.conflicts, key, { ...options, pageSize: PAGE })[
+        Symbol.asyncIterator
+      ]();
+      return foldLong(store, model, key, options, effective, [], each);
+    }
   }
   return foldLong(store, model, key, options, pages, [first.value, second.value], each);
 }
@@ -82,7 +99,7 @@ async function foldLong(
   const ranked: Fact[] = [];
   let characters = 0;
   if (names.length > 0) {
-    for await (const page of store.read(key, { ...options, names, pageSize: PAGE })) {
+    for await (const page of readEffective(store, model.conflicts, key, { ...options, names, pageSize: PAGE })) {
       for (const fact of page) {
         ranked.push(fact);
         characters += fact.content.length;

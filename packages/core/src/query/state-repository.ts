@@ -1,9 +1,15 @@
 /** States: what an aggregate is, was at an event time, or was known to be at a processing time. Always a fold of its history. */
 import type { AggregateLike, StateOf as StateOfAggregate } from '../mapping/event-class.js';
 import type { EventRegistry, AggregateModel } from '../mapping/event-registry.js';
+import { effectTimeOf } from '../model/correction.js';
+import { effectiveFacts } from '../model/effective-facts.js';
+import { InvalidEventError } from '../model/errors.js';
 import { RANK_INITIAL, RANK_TERMINAL } from '../model/event-order.js';
+import { compareProcessingTime, parseProcessingId, type ProcessingTime } from '../model/processing-id.js';
+import { parseEventTime, parseProcessingBound } from '../model/time.js';
 import type { AggregateKey, Fact } from '../model/event.js';
 import type { EventStore, ReadOptions } from '../ports/event-store.js';
+import { readManyEffective } from './effective-history.js';
 import type { AggregateRef, Histories, HistoryOptions, TimeInput } from './event-source.js';
 import { foldHistory, inFoldOrder } from './fold-history.js';
 
@@ -13,7 +19,32 @@ export interface StateOptions {
   readonly asOf?: TimeInput;
   /** As known at this processing time, inclusive. Default: all that is recorded. */
   readonly knownAt?: TimeInput;
+  /** How long to wait for a `knownAt` that is still to come before it is refused. Default 0 ms. */
+  readonly waitMs?: number;
 }
+
+/** What was learned at one moment of processing time, and the answer from then on. */
+export interface Learned<S> {
+  /** Processing time, epoch ms. */
+  readonly recordedAt: number;
+  /** Facts recorded then that moved the answer, corrections among them. */
+  readonly events: readonly Fact[];
+  /** Undefined when nothing counts any more. */
+  readonly state: S | undefined;
+}
+
+/** How an answer moved between two moments of knowledge. */
+export interface Changed<S> {
+  /** As known at P1; undefined when there was no event. */
+  readonly before: S | undefined;
+  /** As known at P2. */
+  readonly after: S | undefined;
+  /** In the order of knowledge; only moments at which the answer moved. */
+  readonly learned: readonly Learned<S>[];
+}
+
+/** Moments at which something of the aggregate was recorded, of one `whatChanged`, at most: each is folded. */
+const MOMENTS_MAX = 1_000;
 
 /** A state and what is odd about its history. The state is the caller's own: changing it changes nothing else. */
 export interface AggregateState<S> {
@@ -62,7 +93,9 @@ export class States {
   ): Promise<ReadonlyMap<string, AggregateState<StateOf<A>>>> {
     const model = this.registry.aggregate(aggregate);
     const bounds = await this.histories.bounds(options as HistoryOptions);
-    const histories = await this.store.readMany(
+    const histories = await readManyEffective(
+      this.store,
+      model.conflicts,
       ids.map((id) => ({ tenant: options.tenant ?? '', type: model.type, id })),
       bounds,
     );
@@ -75,6 +108,66 @@ export class States {
       states.set(ids[i]!, tally.result(ids[i]!) as AggregateState<StateOf<A>>);
     }
     return states;
+  }
+
+  /**
+   * What was learned of one aggregate between two processing times (after P1, up to P2), and how the answer as of `asOf`
+   * moved: the same as asking at every P between, in one read.
+   * @throws InvalidEventError as `get`; `INVALID_ARGUMENT` when P2 is before P1; `LIMIT_EXCEEDED` when the aggregate was recorded at more than 1,000 moments between them
+   */
+  async whatChanged<A extends AggregateRef>(
+    aggregate: A,
+    id: string,
+    options: { readonly tenant?: string; readonly asOf?: TimeInput; readonly between: readonly [TimeInput, TimeInput] },
+  ): Promise<Changed<StateOf<A>>> {
+    const model = this.registry.aggregate(aggregate);
+    const [p1, p2] = [parseProcessingBound(options.between[0]), parseProcessingBound(options.between[1])];
+    if (compareProcessingTime(p2, p1) < 0) {
+      throw new InvalidEventError('INVALID_ARGUMENT', 'The second moment of knowledge is before the first.', {
+        fix: 'Pass the earlier one first: between: [P1, P2].',
+      });
+    }
+    const facts = await this.histories.collect(aggregate, id, {
+      ...(options.tenant === undefined ? {} : { tenant: options.tenant }),
+      knownAt: options.between[1],
+      recorded: true,
+      order: 'ascending',
+    });
+    const asOf = options.asOf === undefined ? Number.POSITIVE_INFINITY : parseEventTime(options.asOf);
+    const timed = facts.map((fact) => ({ fact, time: parseProcessingId(fact.processingId) }));
+    const moments = new Map<string, { readonly time: ProcessingTime; readonly facts: Fact[] }>();
+    for (const { fact, time } of [...timed].sort((a, b) => compareProcessingTime(a.time, b.time))) {
+      if (compareProcessingTime(time, p1) <= 0 || effectTimeOf(fact) > asOf) continue;
+      const key = `${time.ms}.${time.tick}`;
+      const moment = moments.get(key);
+      if (moment === undefined) moments.set(key, { time, facts: [fact] });
+      else moment.facts.push(fact);
+    }
+    if (moments.size > MOMENTS_MAX) {
+      throw new InvalidEventError(
+        'LIMIT_EXCEEDED',
+        `${model.type} ${id} was recorded at ${moments.size} moments between these two; ${MOMENTS_MAX} can be compared.`,
+        { fix: 'Ask about a shorter time of knowledge.' },
+      );
+    }
+    const answer = (at: ProcessingTime): { readonly state: StateOf<A> | undefined; readonly text: string } => {
+      const known = timed.filter(({ time }) => compareProcessingTime(time, at) <= 0).map(({ fact }) => fact);
+      const counting = effectiveFacts(known, model.conflicts).filter((fact) => fact.eventTime <= asOf);
+      if (counting.length === 0) return { state: undefined, text: '' };
+      const tally = new Tally(model);
+      for (const fact of inFoldOrder(model, counting)) tally.take(fact);
+      const { state } = tally.result(id);
+      return { state: state as StateOf<A>, text: JSON.stringify(state) };
+    };
+    const before = answer(p1);
+    let last = before;
+    const learned: Learned<StateOf<A>>[] = [];
+    for (const moment of moments.values()) {
+      const now = answer(moment.time);
+      if (now.text !== last.text) learned.push({ recordedAt: moment.time.ms, events: moment.facts, state: now.state });
+      last = now;
+    }
+    return { before: before.state, after: last.state, learned };
   }
 
   private async fold(

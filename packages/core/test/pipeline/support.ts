@@ -3,14 +3,14 @@ import { EventBus } from '../../src/pipeline/event-bus.js';
 import type { EventBusOptions } from '../../src/pipeline/event-bus.js';
 import type { EventInput } from '../../src/model/event-input.js';
 import { InvalidEventError } from '../../src/model/errors.js';
-import type { Fact } from '../../src/model/event.js';
+import type { AggregateKey, Fact } from '../../src/model/event.js';
 import { identityKey } from '../../src/model/identity.js';
 import { OrdinalPosition } from '../../src/model/position.js';
 import { formatProcessingId } from '../../src/model/processing-id.js';
 import type { Capabilities } from '../../src/ports/capabilities.js';
 import { Clock } from '../../src/ports/clock.js';
 import { EventStore } from '../../src/ports/event-store.js';
-import type { Append, AppendOptions, AppendOutcome, AppendResult } from '../../src/ports/event-store.js';
+import type { Append, AppendOptions, AppendOutcome, AppendResult, SourceCounts } from '../../src/ports/event-store.js';
 import { Quarantine } from '../../src/ports/quarantine.js';
 import type { QuarantinedItem, QuarantineInput } from '../../src/ports/quarantine.js';
 
@@ -76,6 +76,18 @@ export class HandStore extends EventStore {
   // eslint-disable-next-line require-yield
   async *read(): AsyncGenerator<readonly Fact[]> {
     throw new Error('not read here');
+  }
+  readCorrections(): Promise<readonly (readonly Fact[])[]> {
+    return Promise.reject(new Error('not read here'));
+  }
+  readLate(): Promise<readonly Fact[]> {
+    return Promise.reject(new Error('not read here'));
+  }
+  scanAggregates(): Promise<readonly AggregateKey[]> {
+    return Promise.reject(new Error('not read here'));
+  }
+  readSourceCounts(): Promise<readonly SourceCounts[]> {
+    return Promise.reject(new Error('not read here'));
   }
   readMany(): Promise<readonly (readonly Fact[])[]> {
     throw new Error('not read here');
