@@ -33,7 +33,7 @@ export const lateCases: readonly ContractCase<'persistent'>[] = [
       const first = correctionAt(5, 'a');
       await record(opened, [first]);
       const position = await eventFeed.end();
-      opened.clock.advance(1_000);
+      await opened.clock.advance(1_000);
       await record(opened, [correctionAt(5, 'b')]);
       const [known] = await eventStore.readCorrections([P1], { knownAt: latest([first]) });
       assert.deepEqual(contents(known!), contents([first]));
@@ -64,7 +64,7 @@ export const lateCases: readonly ContractCase<'persistent'>[] = [
       await record(opened, [scanAt(100)]);
       const recorded: Fact[] = [];
       for (const at of [90, 80, 70, 60]) {
-        opened.clock.advance(1);
+        await opened.clock.advance(1);
         const fact = scanAt(at);
         await record(opened, [fact]);
         recorded.push(fact);
@@ -82,7 +82,7 @@ export const lateCases: readonly ContractCase<'persistent'>[] = [
       const at = [50, 10, 40, 60, 20, 55, 30, 70];
       for (let i = 0; i < at.length; i++) {
         await record(opened, [scanAt(at[i]!)]);
-        opened.clock.advance(1);
+        await opened.clock.advance(1);
       }
       const all = await readAll(eventStore);
       const inOrder = [...all].sort((a, b) => (a.processedAt < b.processedAt ? -1 : 1));
