@@ -86,9 +86,18 @@ const decided = fc.record<Decided>({
   n: fc.option(fc.integer({ min: 0, max: 3 }), { nil: undefined }),
 });
 
+/** A correction's parameters, as the model reads them. */
+interface Said {
+  readonly kind: string;
+  readonly target: { readonly streamId: string; readonly name: string; readonly digest?: string };
+  readonly decidedAt: number;
+  readonly at?: number;
+  readonly parameters?: object;
+}
+
 /** `time name stream n` of what counts, as a sorted list; conflicts by policy. */
 function model(contents: readonly Fact[], corrections: readonly Fact[], policy: 'both' | 'neither'): string[] {
-  const said = corrections.map((fact) => ({ fact, body: JSON.parse(fact.content) as Record<string, any> }));
+  const said = corrections.map((fact) => ({ fact, body: JSON.parse(fact.content) as Said }));
   const identities = new Map<string, Fact[]>();
   for (const fact of contents) {
     const key = `${fact.eventTime}|${fact.streamId}|${fact.name}`;
@@ -102,25 +111,25 @@ function model(contents: readonly Fact[], corrections: readonly Fact[], policy: 
         .filter(
           ({ fact: c, body }) =>
             c.eventTime === fact.eventTime &&
-            body['target'].streamId === fact.streamId &&
-            body['target'].name === fact.name &&
-            (body['target'].digest === undefined || body['target'].digest === fact.digest),
+            body.target.streamId === fact.streamId &&
+            body.target.name === fact.name &&
+            (body.target.digest === undefined || body.target.digest === fact.digest),
         )
         .sort(
           (a, b) =>
-            a.body['decidedAt'] - b.body['decidedAt'] ||
+            a.body.decidedAt - b.body.decidedAt ||
             (a.fact.streamId < b.fact.streamId ? -1 : a.fact.streamId > b.fact.streamId ? 1 : 0) ||
             a.fact.sequence - b.fact.sequence ||
             (a.fact.digest < b.fact.digest ? -1 : 1),
         )
         .at(-1);
-      if (rule === undefined || rule.body['kind'] === 'reinstate')
+      if (rule === undefined || rule.body.kind === 'reinstate')
         left.push({ time: fact.eventTime, content: fact.content });
-      else if (rule.body['kind'] === 'amend') {
-        const content = rule.body['parameters'] === undefined ? fact.content : canonicalJson(rule.body['parameters']);
-        const whole = rule.body['parameters'] !== undefined && rule.body['target'].digest === undefined;
+      else if (rule.body.kind === 'amend') {
+        const content = rule.body.parameters === undefined ? fact.content : canonicalJson(rule.body.parameters);
+        const whole = rule.body.parameters !== undefined && rule.body.target.digest === undefined;
         if (whole && left.some((one) => one.whole === rule.fact)) continue;
-        left.push({ time: rule.body['at'] ?? fact.eventTime, content, ...(whole ? { whole: rule.fact } : {}) });
+        left.push({ time: rule.body.at ?? fact.eventTime, content, ...(whole ? { whole: rule.fact } : {}) });
       }
     }
     if (policy === 'neither' && left.length > 1) continue;
