@@ -1,0 +1,330 @@
+/**
+ * Retract, amend and reinstate on the whole road, on every embedded provider: for any set of events and corrections and any
+ * delivery of it (order, repeats, batches), histories, states and answers as of T, as known at P equal those of a plain
+ * model: arrays, filter, sort, fold. And what was answered once is answered again, whatever came since (law 5).
+ *
+ * All runs share one store, each under a tenant of its own.
+ */
+import { createHash } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import {
+  Aggregate,
+  canonicalJson,
+  correctionEvent,
+  Event,
+  EventBus,
+  EventHandler,
+  EventRegistry,
+  Histories,
+  inMemory,
+  States,
+  type ConflictPolicy,
+  type EventInput,
+  type LayerProvider,
+} from '@concursus/core';
+import { lmdb } from '@concursus/lmdb';
+import { ManualClock } from '@concursus/testing';
+
+@Event({ initial: true })
+class Begun {
+  constructor(readonly n: number) {}
+}
+@Event()
+class Moved {
+  constructor(readonly n: number) {}
+}
+@Event({ terminal: true })
+class Ended {
+  constructor(readonly n: number) {}
+}
+const events = { Begun, Moved, Ended };
+
+class Path {
+  path = '';
+  @EventHandler(Begun) begun(e: Begun): void {
+    this.path += `B${e.n}`;
+  }
+  @EventHandler(Moved) moved(e: Moved): void {
+    this.path += `M${e.n}`;
+  }
+  @EventHandler(Ended) ended(e: Ended): void {
+    this.path += `E${e.n}`;
+  }
+}
+@Aggregate('keeps-both')
+class KeepsBoth extends Path {
+  static readonly events = events;
+}
+@Aggregate('keeps-neither', { conflicts: 'neither' })
+class KeepsNeither extends Path {
+  static readonly events = events;
+}
+@Aggregate('keeps-greatest', {
+  conflicts: ((contents) =>
+    contents.reduce((a, b) =>
+      (a.parameters['n'] as number) >= (b.parameters['n'] as number) ? a : b,
+    )) as ConflictPolicy,
+})
+class KeepsGreatest extends Path {
+  static readonly events = events;
+}
+const AGGREGATES = [KeepsBoth, KeepsNeither, KeepsGreatest];
+const TYPES = ['keeps-both', 'keeps-neither', 'keeps-greatest'] as const;
+
+interface Said {
+  readonly name: 'begun' | 'moved' | 'ended';
+  readonly at: number;
+  readonly stream: string;
+  readonly n: number;
+}
+interface Corrected {
+  readonly kind: 'retract' | 'amend' | 'reinstate';
+  readonly of: Omit<Said, 'n'> & { readonly n: number | undefined };
+  readonly decidedAt: number;
+  readonly desk: string;
+  readonly at: number | undefined;
+  readonly n: number | undefined;
+}
+type Item = { readonly said: Said } | { readonly corrected: Corrected };
+
+const said: fc.Arbitrary<Said> = fc.record({
+  name: fc.constantFrom('begun' as const, 'moved' as const, 'moved' as const, 'ended' as const),
+  at: fc.integer({ min: 1, max: 5 }),
+  stream: fc.constantFrom('', 's'),
+  n: fc.integer({ min: 0, max: 2 }),
+});
+const corrected: fc.Arbitrary<Corrected> = fc.record({
+  kind: fc.constantFrom('retract' as const, 'amend' as const, 'reinstate' as const),
+  of: fc.record({
+    name: fc.constantFrom('begun' as const, 'moved' as const, 'moved' as const, 'ended' as const),
+    at: fc.integer({ min: 1, max: 5 }),
+    stream: fc.constantFrom('', 's'),
+    n: fc.option(fc.integer({ min: 0, max: 2 }), { nil: undefined }),
+  }),
+  decidedAt: fc.integer({ min: 1, max: 3 }),
+  desk: fc.constantFrom('', 'desk'),
+  at: fc.option(fc.integer({ min: 0, max: 7 }), { nil: undefined }),
+  n: fc.integer({ min: 0, max: 4 }),
+});
+const item: fc.Arbitrary<Item> = fc.oneof(
+  { weight: 3, arbitrary: said.map((one): Item => ({ said: one })) },
+  { weight: 2, arbitrary: corrected.map((one): Item => ({ corrected: one })) },
+);
+
+const sha = (text: string): string => createHash('sha256').update(text).digest('hex');
+const contentDigest = (name: string, n: number): string =>
+  sha(`{"name":"${name}","parameters":{"n":${n}},"version":"0"}`);
+const T0 = Date.parse('2026-03-01T00:00:00Z');
+
+function inputOf(one: Item, type: string, tenant: string): EventInput {
+  if ('said' in one) {
+    const { name, at, stream, n } = one.said;
+    return { tenant, aggregateType: type, aggregateId: 'a', name, at: T0 + at, streamId: stream, parameters: { n } };
+  }
+  const { kind, of, decidedAt, desk, at, n } = one.corrected;
+  return correctionEvent({
+    tenant,
+    aggregateType: type,
+    aggregateId: 'a',
+    kind,
+    target: {
+      at: T0 + of.at,
+      streamId: of.stream,
+      name: of.name,
+      ...(of.n === undefined ? {} : { digest: contentDigest(of.name, of.n) }),
+    },
+    decidedAt,
+    streamId: desk,
+    ...(kind === 'amend' ? { parameters: { n } } : {}),
+    ...(kind === 'amend' && at !== undefined ? { at: T0 + at } : {}),
+  });
+}
+
+/** What the model knows of an item: its key, and when it was first recorded. */
+interface Known {
+  readonly item: Item;
+  readonly recordedAt: number;
+}
+const keyOf = (one: Item): string => JSON.stringify(one);
+const bytes = (a: string, b: string): number => Buffer.compare(Buffer.from(a), Buffer.from(b));
+const rank = { begun: 0, moved: 1, ended: 2 };
+
+/** The path of the aggregate as of T, as known at P; undefined when nothing counts. Written without a line of the library. */
+function model(known: readonly Known[], type: string, asOf: number, knownAt: number): string | undefined {
+  const seen = known.filter((one) => one.recordedAt <= knownAt).map((one) => one.item);
+  const events = seen.flatMap((one) => ('said' in one ? [one.said] : []));
+  const rules = seen.flatMap((one) => ('corrected' in one ? [one.corrected] : []));
+  const identities = new Map<string, Said[]>();
+  for (const event of events) {
+    const id = `${event.name}|${event.at}|${event.stream}`;
+    identities.set(id, [...(identities.get(id) ?? []), event]);
+  }
+  interface Counting {
+    readonly said: Said;
+    readonly at: number;
+    readonly n: number;
+  }
+  const out: Counting[] = [];
+  for (const group of identities.values()) {
+    const left: (Counting & { readonly whole: Corrected | undefined })[] = [];
+    for (const event of [...group].sort((a, b) => bytes(contentDigest(a.name, a.n), contentDigest(b.name, b.n)))) {
+      const rule = rules
+        .filter(
+          ({ of }) =>
+            of.name === event.name &&
+            of.at === event.at &&
+            of.stream === event.stream &&
+            (of.n === undefined || of.n === event.n),
+        )
+        .sort(
+          (a, b) =>
+            a.decidedAt - b.decidedAt || bytes(a.desk, b.desk) || bytes(correctionDigest(a), correctionDigest(b)),
+        )
+        .at(-1);
+      if (rule === undefined || rule.kind === 'reinstate') {
+        left.push({ said: event, at: event.at, n: event.n, whole: undefined });
+      } else if (rule.kind === 'amend') {
+        if (rule.of.n === undefined && left.some((one) => one.whole === rule)) continue;
+        left.push({
+          said: event,
+          at: rule.at ?? event.at,
+          n: rule.n!,
+          whole: rule.of.n === undefined ? rule : undefined,
+        });
+      }
+    }
+    if (left.length > 1 && type === 'keeps-neither') continue;
+    if (left.length > 1 && type === 'keeps-greatest') out.push(left.reduce((a, b) => (a.n >= b.n ? a : b)));
+    else out.push(...left);
+  }
+  const counting = out
+    .filter((one) => one.at <= asOf)
+    .sort(
+      (a, b) =>
+        rank[a.said.name] - rank[b.said.name] ||
+        a.at - b.at ||
+        bytes(a.said.stream, b.said.stream) ||
+        bytes(a.said.name, b.said.name) ||
+        bytes(contentDigest(a.said.name, a.n), contentDigest(b.said.name, b.n)),
+    );
+  if (counting.length === 0) return undefined;
+  return counting.map((one) => `${one.said.name[0]!.toUpperCase()}${one.n}`).join('');
+}
+
+function correctionDigest(one: Corrected): string {
+  const event = inputOf({ corrected: one }, 'any', '');
+  return sha(`{"name":"${event.name}","parameters":${canonicalJson(event.parameters)},"version":"0"}`);
+}
+
+const RUNS = Number(process.env['LAW_RUNS'] ?? 300);
+
+function laws(name: string, provider: () => LayerProvider<'persistent'>, cleanUp: () => void): void {
+  describe(`on ${name}, ${RUNS} runs`, () => {
+    const clock = new ManualClock();
+    let close: () => Promise<void>;
+    let bus: EventBus;
+    let histories: Histories;
+    let states: States;
+    let run = 0;
+
+    beforeAll(async () => {
+      const logger = { log() {}, warn() {}, error: console.error };
+      const layer = await provider().create({ context: 'corrections', clock, logger });
+      await layer.connect();
+      const { eventStore: store, quarantine } = layer.ports;
+      const registry = new EventRegistry('corrections', AGGREGATES);
+      bus = new EventBus({ registry, store, quarantine, clock, onError: (error) => console.error(error) });
+      histories = new Histories(store, registry, clock);
+      states = new States(store, registry, histories);
+      close = () => layer.close();
+    });
+    afterAll(async () => {
+      await close();
+      cleanUp();
+    });
+
+    it('answers as the plain model does, as of every T and as known at every P, and again later', async () => {
+      await fc.assert(
+        fc.asyncProperty(
+          fc.constantFrom(...TYPES),
+          fc.array(item, { minLength: 1, maxLength: 12 }),
+          fc.array(fc.nat(), { maxLength: 6 }),
+          fc.array(fc.integer({ min: 1, max: 4 }), { minLength: 1, maxLength: 4 }),
+          async (type, items, repeats, sizes) => {
+            const tenant = `run${++run}`;
+            const arriving = [...items, ...repeats.map((i) => items[i % items.length]!)];
+            const known = new Map<string, Known>();
+            const moments: number[] = [];
+            const answers: { readonly asOf: number; readonly knownAt: number; readonly text: string | undefined }[] =
+              [];
+            for (let i = 0, s = 0; i < arriving.length; s++) {
+              const batch = arriving.slice(i, i + sizes[s % sizes.length]!);
+              i += batch.length;
+              await clock.advance(1);
+              const now = clock.now();
+              await bus.record(batch.map((one) => inputOf(one, type, tenant)));
+              for (const one of batch) {
+                if (!known.has(keyOf(one))) known.set(keyOf(one), { item: one, recordedAt: now });
+              }
+              moments.push(now);
+              for (const asOf of [0, 3, 7]) {
+                const at = { tenant, asOf: T0 + asOf, knownAt: now };
+                const state = await states.get(type, 'a', at);
+                answers.push({ asOf, knownAt: now, text: (state?.state as Path | undefined)?.path });
+              }
+            }
+            const all = [...known.values()];
+            for (const { asOf, knownAt, text } of answers) {
+              expect(text, `as of ${asOf} known at ${knownAt}`).toBe(model(all, type, asOf, knownAt));
+              const again = await states.get(type, 'a', { tenant, asOf: T0 + asOf, knownAt });
+              expect((again?.state as Path | undefined)?.path, 'asked again').toBe(text);
+            }
+            const path = model(all, type, 99, Number.POSITIVE_INFINITY);
+            expect(((await states.get(type, 'a', { tenant }))?.state as Path | undefined)?.path).toBe(path);
+            const many = await states.getMany(type, ['a'], { tenant });
+            expect((many.get('a')?.state as Path | undefined)?.path).toBe(path);
+            const shown = (facts: readonly { name: string; parameters: object }[]): string =>
+              facts.map((f) => `${f.name[0]!.toUpperCase()}${(f.parameters as Moved).n}`).join('');
+            expect(shown(await histories.collect(type, 'a', { tenant }))).toBe(path ?? '');
+            const down = await histories.collect(type, 'a', { tenant, order: 'descending' });
+            const up = await histories.collect(type, 'a', { tenant, order: 'ascending' });
+            expect(shown(down.toReversed())).toBe(shown(up));
+            const [p1, p2] = [moments[0]!, moments.at(-1)!];
+            const changed = await states.whatChanged(type, 'a', { tenant, asOf: T0 + 3, between: [p1, p2] });
+            expect((changed.before as Path | undefined)?.path).toBe(model(all, type, 3, p1));
+            expect((changed.after as Path | undefined)?.path).toBe(model(all, type, 3, p2));
+            let last = model(all, type, 3, p1);
+            const moved: string[] = [];
+            for (const moment of moments.slice(1)) {
+              const now = model(all, type, 3, moment);
+              if (now !== last) moved.push(`${moment} ${now}`);
+              last = now;
+            }
+            expect(changed.learned.map((one) => `${one.recordedAt} ${(one.state as Path | undefined)?.path}`)).toEqual(
+              moved,
+            );
+          },
+        ),
+        { numRuns: RUNS },
+      );
+    });
+  });
+}
+
+describe('corrections', () => {
+  laws(
+    'in-memory',
+    () => inMemory(),
+    () => undefined,
+  );
+  const path = mkdtempSync(join(tmpdir(), 'concursus-corrections-'));
+  laws(
+    'LMDB',
+    () => lmdb({ path }),
+    () => rmSync(path, { recursive: true, force: true }),
+  );
+});
