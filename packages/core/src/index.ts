@@ -159,6 +159,7 @@ export {
 } from './projection/projection.js';
 export { Count, Earliest, Latest, Max, Min, SetOf, Sum, type FieldModel, type Merge } from './projection/merge.js';
 export { View, type ViewChange, type ViewFind, type ViewPage, type ViewRow } from './projection/view.js';
+export { ViewMirror } from './projection/view-mirror.js';
 export { Projections, type ViewAudit, type ViewDifference } from './projection/projections.js';
 export { projectionModel } from './projection/projection-model.js';
 export { ProjectionRunner, type RunnerOptions, type RunnerParts } from './projection/projection-runner.js';
