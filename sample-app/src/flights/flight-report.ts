@@ -3,9 +3,11 @@
  * by hand and once, as this runs for every line; what remains (text, depth, sizes) the core checks for all events.
  */
 import {
+  correctionEvent,
   InvalidEventError,
   isForbiddenKey,
   parseEventTime,
+  type CorrectionKind,
   type EventInput,
   type InvalidEventCode,
   type Metadata,
@@ -85,6 +87,86 @@ function objectOf(value: unknown, what: string, code: InvalidEventCode): Record<
   return refuse(code, `${what} is ${value === undefined ? 'missing' : shown(value)}, not an object.`);
 }
 
+function fieldsOf(type: string): readonly Field[] {
+  return (
+    FIELDS.get(type) ??
+    refuse(
+      'UNKNOWN_EVENT_TYPE',
+      `The report's type is ${shown(type)}.`,
+      'Send scheduled, departed, arrived, cancelled or diverted.',
+    )
+  );
+}
+
+function sequenceOf(value: unknown): number {
+  if (value === undefined) return -1;
+  if (Number.isSafeInteger(value) && (value as number) >= 0) return value as number;
+  return refuse(
+    'INVALID_SEQUENCE',
+    `The report's sequence is ${shown(value)}.`,
+    'Send a whole number from 0, or leave it out.',
+  );
+}
+
+function dataOf(value: unknown, fields: readonly Field[], type: string): Record<string, unknown> {
+  const data = objectOf(value, "The report's data", value === undefined ? 'PARAMETER_MISSING' : 'PARAMETER_TYPE');
+  for (let i = 0; i < fields.length; i++) checkField(data, fields[i]!, type);
+  return data;
+}
+
+const CORRECTION_KEYS: ReadonlySet<string> = new Set([
+  'kind',
+  'target',
+  'decidedAt',
+  'source',
+  'sequence',
+  'at',
+  'data',
+]);
+const TARGET_KEYS: ReadonlySet<string> = new Set(['at', 'source', 'sequence', 'type', 'digest']);
+const CORRECTION_EXAMPLE =
+  'Send { "kind": "retract" | "amend" | "reinstate", "target": { "at", "source", "sequence"?, "type", "digest"? }, "decidedAt", "source", "sequence"?, "at"?, "data"? }.';
+
+function onlyKeys(object: Record<string, unknown>, known: ReadonlySet<string>, what: string): void {
+  for (const key in object) {
+    if (isForbiddenKey(key)) refuse('FORBIDDEN_KEY', `${what} has the key ${key}.`, CORRECTION_EXAMPLE);
+    if (!known.has(key)) refuse('INVALID_CORRECTION', `${what} has a key ${shown(key)}.`, CORRECTION_EXAMPLE);
+  }
+}
+
+/**
+ * Reads a correction of one flight's report: the same door for its times, texts and amended data as for reports.
+ * @throws InvalidEventError with the field and what was found
+ */
+export function readCorrectionOf(flight: string, text: string): EventInput {
+  checkFlightId(flight);
+  const body = objectOf(JSON.parse(text), 'The correction', 'INVALID_CORRECTION');
+  onlyKeys(body, CORRECTION_KEYS, 'The correction');
+  const target = objectOf(body['target'], "The correction's target", 'INVALID_CORRECTION');
+  onlyKeys(target, TARGET_KEYS, "The correction's target");
+  const type = textOf(target['type'], 'target.type');
+  const fields = fieldsOf(type);
+  const { digest } = target;
+  if (digest !== undefined && typeof digest !== 'string') refuse('INVALID_CORRECTION', 'The digest is no text.');
+  return correctionEvent({
+    aggregateType: 'flight',
+    aggregateId: flight,
+    kind: body['kind'] as CorrectionKind,
+    target: {
+      at: timeOf(target['at'], 'target.at'),
+      streamId: textOf(target['source'], 'target.source'),
+      sequence: sequenceOf(target['sequence']),
+      name: type,
+      ...(digest === undefined ? {} : { digest }),
+    },
+    decidedAt: timeOf(body['decidedAt'], 'decidedAt'),
+    streamId: textOf(body['source'], 'source'),
+    sequence: sequenceOf(body['sequence']),
+    ...(body['at'] === undefined ? {} : { at: timeOf(body['at'], 'at') }),
+    ...(body['data'] === undefined ? {} : { parameters: dataOf(body['data'], fields, type), version: '0' }),
+  });
+}
+
 /**
  * Reads one line. Identity is flight, `at`, source (the stream), sequence and type; content is `data`; `receivedAt` is in
  * neither and is kept as metadata.
@@ -101,34 +183,12 @@ export function readReport(text: string): EventInput {
   const flight = textOf(report['flight'], 'flight');
   checkFlightId(flight);
   const type = textOf(report['type'], 'type');
-  const fields = FIELDS.get(type);
-  if (fields === undefined) {
-    refuse(
-      'UNKNOWN_EVENT_TYPE',
-      `The report's type is ${shown(type)}.`,
-      'Send scheduled, departed, arrived, cancelled or diverted.',
-    );
-  }
+  const fields = fieldsOf(type);
   const at = timeOf(report['at'], 'at');
-  let sequence = -1;
-  if (report['sequence'] !== undefined) {
-    sequence = report['sequence'] as number;
-    if (!Number.isSafeInteger(sequence) || sequence < 0) {
-      refuse(
-        'INVALID_SEQUENCE',
-        `The report's sequence is ${shown(report['sequence'])}.`,
-        'Send a whole number from 0, or leave it out.',
-      );
-    }
-  }
+  const sequence = sequenceOf(report['sequence']);
   const receivedAt = report['receivedAt'];
   if (receivedAt !== undefined) parseEventTime(timeOf(receivedAt, 'receivedAt'));
-  const data = objectOf(
-    report['data'],
-    "The report's data",
-    report['data'] === undefined ? 'PARAMETER_MISSING' : 'PARAMETER_TYPE',
-  );
-  for (let i = 0; i < fields.length; i++) checkField(data, fields[i]!, type);
+  const data = dataOf(report['data'], fields, type);
   return {
     aggregateType: 'flight',
     aggregateId: flight,

@@ -4,6 +4,7 @@ import { ConcursusModule } from '@concursus/core';
 import { LoadModule } from '../load/load.module.js';
 import { Carriers } from './carriers.projection.js';
 import { FLIGHTS } from './context.js';
+import { CorrectionsController } from './corrections.controller.js';
 import { Flight } from './flight.js';
 import { FlightStatuses } from './flight-status.projection.js';
 import { FlightsController } from './flights.controller.js';
@@ -12,7 +13,7 @@ import { ReportsController } from './reports.controller.js';
 
 @Module({
   imports: [ConcursusModule.forFeature([Flight], { context: FLIGHTS }), LoadModule],
-  controllers: [ReportsController, FlightsController],
+  controllers: [ReportsController, CorrectionsController, FlightsController],
   providers: [FlightStatuses, OriginDay, Carriers],
   exports: [FlightStatuses, OriginDay, Carriers],
 })

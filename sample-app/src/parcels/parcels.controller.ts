@@ -9,19 +9,16 @@ import {
   InjectView,
   InvalidEventError,
   isForbiddenKey,
-  limits,
   States,
   toHistoryJson,
   type EventInput,
   type HistoryJson,
-  type RawInput,
   type View,
 } from '@concursus/core';
 import type { Request } from 'express';
-import { BrokenBody, readWhole } from '../web/body.js';
-import { checkMedia } from '../web/media-type.js';
-import { notFound, Problem } from '../web/problem.js';
+import { notFound } from '../web/problem.js';
 import { momentOf } from '../web/query.js';
+import { readJson, recordOne } from '../web/record-one.js';
 import { PARCELS } from './context.js';
 import { DepotParcel, depotPrefix, Depots } from './depots.projection.js';
 import { Parcel } from './parcel.js';
@@ -71,10 +68,6 @@ function readParcelEvent(text: string, id: string): EventInput {
   };
 }
 
-async function* one(raw: RawInput): AsyncGenerator<RawInput> {
-  yield raw;
-}
-
 @ApiTags('parcels')
 @Controller('parcels')
 export class ParcelsController {
@@ -95,32 +88,8 @@ export class ParcelsController {
     },
   })
   async post(@Param('id') id: string, @Req() request: Request): Promise<{ outcome: string }> {
-    checkMedia(request, 'application/json', ['identity']);
-    const body = await readWhole(request, limits.inputBytes).catch((error: unknown) => {
-      if (error instanceof BrokenBody) throw new Problem(400, error.code, error.message, 'Send it again.');
-      throw error;
-    });
-    const raw: RawInput = {
-      bytes: body.bytes,
-      line: 1,
-      source: PARCELS,
-      sizeBytes: body.sizeBytes,
-      ...(body.digest === undefined ? {} : { digest: body.digest }),
-    };
-    // As a stream of one: so the body's own bytes are what is kept when it is refused.
-    const summary = await this.bus.record(one(raw), { decode: (text) => readParcelEvent(text, id), source: PARCELS });
-    const rejection = summary.rejections[0];
-    if (rejection !== undefined) throw new Problem(400, rejection.code, rejection.reason, rejection.fix);
-    return {
-      outcome:
-        summary.recorded > 0
-          ? 'recorded'
-          : summary.repeated > 0
-            ? 'repeated'
-            : summary.conflicting > 0
-              ? 'conflicting'
-              : 'dropped',
-    };
+    const raw = await readJson(request, PARCELS);
+    return { outcome: await recordOne(this.bus, raw, (text) => readParcelEvent(text, id)) };
   }
 
   @Get('depots/:depot')
