@@ -1,57 +1,104 @@
 /**
  * The folded aggregates of the projections that stand at one position. An event at the end of a history folds onto the
- * state kept here; a late one refolds from the facts kept (short histories) or from the store. It only saves work:
- * what it forgot is folded again from the store, up to the same position.
+ * state kept here; a late one goes back to the nearest state kept before its place and folds on from there, so it costs
+ * its distance. It only saves work: what it forgot is folded again from the store, up to the same position.
  */
 import type { AggregateModel, FoldState } from '../mapping/event-registry.js';
 import type { AggregateKey, Fact } from '../model/event.js';
-import { compareFold, compareKey, RANK_INITIAL } from '../model/event-order.js';
+import { compareKey, RANK_INITIAL } from '../model/event-order.js';
 import type { Position } from '../model/position.js';
 import type { EventStore } from '../ports/event-store.js';
-import { LruMap } from '../processing/lru.js';
 import { foldHistory } from '../query/fold-history.js';
+import { copyState, stateBytes } from './copy-state.js';
+import { Seen } from './seen.js';
 
-/** Histories up to this length keep their facts, so that a late event costs no read. */
-const FACTS_KEPT = 32;
-/** Facts (and, for long histories, states) kept over all aggregates: about 25 MB at 500 bytes each; larger ones count by their size. */
-const CACHE_WEIGHT = 50_000;
-/** Characters of content that count as one fact more. */
-const CHARACTERS_A_WEIGHT = 512;
+/** Facts between two states of a tail, hence what a late event folds beyond its distance: their copies cost a thirtieth of a fold each. */
+const SEGMENT_FACTS = 32;
+/** Segments of one tail: late events up to 64 to 96 places back cost no read. */
+const SEGMENTS_MAX = 3;
+/** Bytes of all states and of all tails kept, about. Tails go first: a state alone takes events in order. */
+const STATES_BYTES_MAX = 16 * 1_048_576;
+const TAILS_BYTES_MAX = 48 * 1_048_576;
+/** Of an entry, and of a fact beside its content. */
+const ENTRY_BYTES = 300;
+const FACT_BYTES = 320;
 
-function weightOf(fact: Fact): number {
-  return 1 + Math.floor(fact.content.length / CHARACTERS_A_WEIGHT);
+/** A stretch of a history, and the state before it. */
+interface Segment {
+  readonly state: FoldState;
+  readonly events: number;
+  readonly initials: number;
+  /** The fact before its first; undefined at the beginning of the history. */
+  readonly before: Fact | undefined;
+  /** In fold order. */
+  readonly facts: Fact[];
+  /** Of the state, and of the facts. */
+  readonly stateBytes: number;
+  factBytes: number;
 }
 
+/** One aggregate's history as folded up to the position. */
 export interface Folded {
+  readonly state: FoldState;
+  readonly events: number;
+  readonly initials: number;
+  /** The last in fold order. */
+  readonly last: Fact | undefined;
+}
+
+interface Kept extends Folded {
   state: FoldState;
   events: number;
   initials: number;
   last: Fact | undefined;
-  /** In fold order; undefined for longer histories. */
-  facts: Fact[] | undefined;
-  /** Of the facts kept. */
-  weight: number;
+  /** The end of the history, as far as it is kept: nothing, or segments that follow each other. */
+  tail: Segment[];
+  /** What it counts among the states, as weighed last. */
+  bytes: number;
+  /** The sweep of tails in which it was used last. */
+  used: number;
 }
 
 export class FoldCache {
-  private readonly folded = new LruMap<string, { readonly value: Folded; readonly weight: number }>(
-    CACHE_WEIGHT,
-    (entry) => entry.weight,
-  );
+  // Two generations instead of an order of use: what neither saw again is dropped as a whole.
+  private young = new Map<string, Kept>();
+  private old = new Map<string, Kept>();
+  private youngBytes = 0;
+  private tailBytes = 0;
+  private sweeps = 0;
+  /** Aggregates that had facts and are not kept; undefined when there may be any. */
+  private dropped: Seen | undefined;
 
-  constructor(private readonly store: EventStore) {}
-
-  clear(): void {
-    this.folded.clear();
+  /** @param fromStart nothing was read before: an aggregate never seen has no history, and needs no read */
+  constructor(
+    private readonly store: EventStore,
+    fromStart: boolean,
+  ) {
+    this.dropped = fromStart ? new Seen() : undefined;
   }
 
+  clear(): void {
+    this.young.clear();
+    this.old.clear();
+    this.youngBytes = 0;
+    this.tailBytes = 0;
+    this.dropped = undefined;
+  }
+
+  /** The aggregate had facts that no projection folds now. */
   forget(text: string): void {
-    this.folded.delete(text);
+    const kept = this.young.get(text) ?? this.old.get(text);
+    if (kept !== undefined) {
+      this.dropTail(kept);
+      if (this.young.delete(text)) this.youngBytes -= kept.bytes;
+      this.old.delete(text);
+    }
+    this.dropped?.add(text);
   }
 
   /**
    * The aggregate's state with `facts` (new at this step, in feed order) taken in; equal to the feed before `position`.
-   * Whatever a fold throws goes to the caller, and the aggregate is forgotten.
+   * It is changed by the next call. Whatever a fold throws goes to the caller, and the aggregate is forgotten.
    */
   advance(
     model: AggregateModel,
@@ -60,78 +107,189 @@ export class FoldCache {
     facts: readonly Fact[],
     position: Position,
   ): Folded | Promise<Folded> {
-    const kept = this.folded.get(text)?.value;
-    if (kept === undefined) return this.load(model, text, key, position);
+    let kept = this.find(text);
+    if (kept === undefined) {
+      if (this.dropped === undefined || this.dropped.has(text)) return this.load(model, text, key, position);
+      kept = this.keep(text, emptyOf(model));
+    }
     try {
-      for (const fact of facts) {
-        if (!this.take(model, kept, fact)) return this.load(model, text, key, position);
+      if (!this.take(model, kept, facts.length === 1 ? facts : model.sortFold(facts.slice()))) {
+        return this.load(model, text, key, position);
       }
     } catch (error) {
-      this.folded.delete(text);
+      this.forget(text);
       throw error;
     }
-    this.keep(text, kept);
+    kept.used = this.sweeps;
+    if (this.tailBytes > TAILS_BYTES_MAX) this.sweep();
     return kept;
   }
 
-  /** Takes one new fact in; false when the history must be read again. */
-  private take(model: AggregateModel, kept: Folded, fact: Fact): boolean {
-    const rank = model.rankOf(fact);
-    const last = kept.last;
-    const order = last === undefined ? 1 : rank - model.rankOf(last) || compareKey(fact, last);
-    if (order === 0) return true;
-    if (order > 0) {
-      kept.state = model.apply(kept.state, fact);
-      kept.last = fact;
-      kept.events++;
-      if (rank === RANK_INITIAL) kept.initials++;
-      if (kept.facts !== undefined) {
-        if (kept.facts.length < FACTS_KEPT) {
-          kept.facts.push(fact);
-          kept.weight += weightOf(fact);
-        } else kept.facts = undefined;
-      }
+  private find(text: string): Kept | undefined {
+    const kept = this.young.get(text);
+    if (kept !== undefined) return kept;
+    const older = this.old.get(text);
+    if (older === undefined) return undefined;
+    this.old.delete(text);
+    return this.keep(text, older);
+  }
+
+  private keep(text: string, kept: Kept): Kept {
+    this.young.set(text, kept);
+    this.youngBytes += kept.bytes;
+    if (this.youngBytes * 2 <= STATES_BYTES_MAX) return kept;
+    for (const [each, gone] of this.old) {
+      this.dropTail(gone);
+      this.dropped?.add(each);
+    }
+    this.old = this.young;
+    this.young = new Map();
+    this.youngBytes = 0;
+    return kept;
+  }
+
+  /** Takes facts in, given in fold order; false when the history must be read again. */
+  private take(model: AggregateModel, kept: Kept, facts: readonly Fact[]): boolean {
+    const { last } = kept;
+    if (last === undefined || compareFold(model, facts[0]!, last) > 0) {
+      for (let i = 0; i < facts.length; i++) this.append(model, kept, facts[i]!);
       return true;
     }
-    const facts = kept.facts;
-    if (facts === undefined) return false;
-    const compare = compareFold(model.rankOf.bind(model));
-    let at = facts.length;
-    while (at > 0 && compare(facts[at - 1]!, fact) > 0) at--;
-    facts.splice(at, 0, fact);
-    kept.weight += weightOf(fact);
+    return this.insert(model, kept, facts);
+  }
+
+  /** Folds one more fact at the end. */
+  private append(model: AggregateModel, kept: Kept, fact: Fact): void {
+    const { tail } = kept;
+    let segment = tail[tail.length - 1];
+    // A state is copied once for so many facts, and never for fewer bytes of facts than its own.
+    if (segment === undefined || (segment.facts.length >= SEGMENT_FACTS && segment.factBytes >= segment.stateBytes)) {
+      segment = this.segment(kept);
+      tail.push(segment);
+      if (tail.length > SEGMENTS_MAX) this.tailBytes -= bytesOf(tail.shift()!);
+    }
+    kept.state = model.apply(kept.state, fact);
     kept.events++;
-    if (rank === RANK_INITIAL) kept.initials++;
-    let state = model.newState();
-    for (const one of facts) state = model.apply(state, one);
+    if (model.rankOf(fact) === RANK_INITIAL) kept.initials++;
+    kept.last = fact;
+    segment.facts.push(fact);
+    const bytes = FACT_BYTES + fact.content.length;
+    segment.factBytes += bytes;
+    this.tailBytes += bytes;
+  }
+
+  /** A stretch that begins where the history ends now. */
+  private segment(kept: Kept): Segment {
+    const bytes = stateBytes(kept.state);
+    this.tailBytes += bytes;
+    const grown = ENTRY_BYTES + bytes - kept.bytes;
+    kept.bytes += grown;
+    this.youngBytes += grown;
+    return {
+      state: copyState(kept.state),
+      events: kept.events,
+      initials: kept.initials,
+      before: kept.last,
+      facts: [],
+      stateBytes: bytes,
+      factBytes: 0,
+    };
+  }
+
+  /** Late facts: back to the state before their place, then everything from there on in order. */
+  private insert(model: AggregateModel, kept: Kept, late: readonly Fact[]): boolean {
+    const { tail } = kept;
+    let s = tail.length - 1;
+    const first = late[0]!;
+    for (; s >= 0; s--) {
+      const { before } = tail[s]!;
+      if (before === undefined || compareFold(model, first, before) > 0) break;
+    }
+    if (s < 0) return false;
+    const back = tail.splice(s);
+    const { state, events, initials, before } = back[0]!;
+    const known: Fact[] = [];
+    for (const segment of back) {
+      for (const fact of segment.facts) known.push(fact);
+      this.tailBytes -= bytesOf(segment);
+    }
     kept.state = state;
-    if (facts.length > FACTS_KEPT) kept.facts = undefined;
+    kept.events = events;
+    kept.initials = initials;
+    kept.last = before;
+    let next = 0;
+    for (const fact of known) {
+      for (; next < late.length; next++) {
+        const order = compareFold(model, late[next]!, fact);
+        if (order > 0) break;
+        if (order < 0) this.append(model, kept, late[next]!);
+      }
+      this.append(model, kept, fact);
+    }
+    for (; next < late.length; next++) this.append(model, kept, late[next]!);
     return true;
   }
 
   private async load(model: AggregateModel, text: string, key: AggregateKey, position: Position): Promise<Folded> {
-    this.folded.delete(text);
-    let state = model.newState();
-    const history = await foldHistory(this.store, model, key, { upTo: position }, (fact) => {
-      state = model.apply(state, fact);
-    });
-    const facts = history.facts !== undefined && history.facts.length <= FACTS_KEPT ? [...history.facts] : undefined;
-    const folded: Folded = {
-      state,
-      events: history.events,
-      initials: history.initials,
-      last: history.last,
-      facts,
-      weight: facts === undefined ? 0 : facts.reduce((sum, fact) => sum + weightOf(fact), 0),
-    };
-    this.keep(text, folded);
-    return folded;
+    this.forget(text);
+    const kept = emptyOf(model);
+    try {
+      await foldHistory(this.store, model, key, { upTo: position }, (fact) => this.append(model, kept, fact));
+    } catch (error) {
+      this.dropTail(kept);
+      throw error;
+    } finally {
+      this.youngBytes -= kept.bytes - ENTRY_BYTES; // counted while it grew, and as a whole below
+    }
+    kept.used = this.sweeps;
+    this.keep(text, kept);
+    if (this.tailBytes > TAILS_BYTES_MAX) this.sweep();
+    return kept;
   }
 
-  private keep(text: string, value: Folded): void {
-    const weight =
-      value.facts !== undefined ? value.weight + 1 : FACTS_KEPT + (value.last === undefined ? 0 : weightOf(value.last));
-    const kept = this.folded.get(text);
-    if (kept?.value !== value || kept.weight !== weight) this.folded.set(text, { value, weight });
+  private dropTail(kept: Kept): void {
+    for (const segment of kept.tail) this.tailBytes -= bytesOf(segment);
+    kept.tail = [];
   }
+
+  /** Frees a quarter: first the tails not used since the last sweep, then all but the last stretch of each, then those as they come. */
+  private sweep(): void {
+    const enough = TAILS_BYTES_MAX * 0.75;
+    const each = (free: (kept: Kept) => void): void => {
+      for (const map of [this.old, this.young]) {
+        for (const kept of map.values()) {
+          if (this.tailBytes <= enough) return;
+          free(kept);
+        }
+      }
+    };
+    each((kept) => {
+      if (kept.used < this.sweeps) this.dropTail(kept);
+    });
+    each((kept) => {
+      while (kept.tail.length > 1) this.tailBytes -= bytesOf(kept.tail.shift()!);
+    });
+    each((kept) => this.dropTail(kept));
+    this.sweeps++;
+  }
+}
+
+function emptyOf(model: AggregateModel): Kept {
+  return {
+    state: model.newState(),
+    events: 0,
+    initials: 0,
+    last: undefined,
+    tail: [],
+    bytes: ENTRY_BYTES,
+    used: 0,
+  };
+}
+
+function bytesOf(segment: Segment): number {
+  return segment.stateBytes + segment.factBytes;
+}
+
+function compareFold(model: AggregateModel, a: Fact, b: Fact): number {
+  return model.rankOf(a) - model.rankOf(b) || compareKey(a, b);
 }

@@ -247,7 +247,7 @@ export class ProjectionRunner {
       await track.loadParked();
       this.groups.push({
         tracks: [track],
-        folds: new FoldCache(this.parts.store),
+        folds: new FoldCache(this.parts.store, checkpoint === undefined),
         failures: 0,
         resumeAtMs: 0,
       });
@@ -402,7 +402,7 @@ export class ProjectionRunner {
     );
     this.groups.push({
       tracks: [track],
-      folds: new FoldCache(this.parts.store),
+      folds: new FoldCache(this.parts.store, track.checkpoint === undefined),
       failures,
       resumeAtMs: this.parts.clock.monotonicMs() + waitMs,
     });

@@ -80,14 +80,3 @@ export interface ProjectionModel {
   /** The event form: what one fact adds; undefined when nothing. */
   readonly rowsOfEvent?: (fact: Fact) => unknown;
 }
-
-/** A deep copy of plain data that keeps each object's class. */
-export function copyState<T>(value: T): T {
-  if (typeof value !== 'object' || value === null) return value;
-  if (Array.isArray(value)) return value.map(copyState) as T;
-  if (value instanceof Date) return new Date(value.getTime()) as T;
-  const prototype: object | null = Object.getPrototypeOf(value) as object | null;
-  const copy = (prototype === Object.prototype ? {} : Object.create(prototype)) as Record<string, unknown>;
-  for (const key of Object.keys(value)) copy[key] = copyState((value as Record<string, unknown>)[key]);
-  return copy as T;
-}

@@ -18,7 +18,8 @@ import {
   type ContributionChange,
 } from './contributions.js';
 import { orderOfNumber, orderOfText, type FieldContribution, type TimeOrder } from './merge.js';
-import { copyState, type ProjectionModel, type RowsContext } from './projection.js';
+import { copyState } from './copy-state.js';
+import { type ProjectionModel, type RowsContext } from './projection.js';
 
 /** Rows and contributions remembered per projection. They save reads only: the owner alone writes them. */
 const ROWS_KEPT = 5_000;
