@@ -13,6 +13,7 @@ import {
   type Layer,
   type LayerProvider,
   type PersistentPorts,
+  type RunnerOptions,
   type ViewRef,
 } from '@concursus/core';
 import { lmdb } from '@concursus/lmdb';
@@ -85,6 +86,7 @@ export function runnerOf(
   road: Road,
   projections: readonly ProjectionClass[],
   target: ViewTarget = road.ports,
+  options: RunnerOptions = {},
 ): ProjectionRunner {
   const models = projections.map((cls) => {
     const meta = projectionMetaOf(cls)!;
@@ -103,6 +105,7 @@ export function runnerOf(
       process: 'bench',
     },
     models,
+    options,
   );
 }
 

@@ -25,7 +25,7 @@ class ViewData {
   checkpoint: string | undefined;
   readonly rows = new Map<string, StoredRow>();
   readonly keys = new SortedList<string>(compareText);
-  readonly contributions = new Map<string, StoredContribution>();
+  readonly contributions = new Map<string, { readonly aggregate: AggregateKey; value: WireValue }>();
   /** By row, then field. */
   readonly index = new Map<string, Map<string, SortedList<IndexEntry>>>();
   readonly notes = new SortedList<{ readonly key: string; readonly value: WireValue }>(byKey);
@@ -65,10 +65,10 @@ export class InMemoryViewStore extends ViewStore {
     view.checkpoint = commit.checkpoint;
     for (const row of commit.rows) putRow(view, row);
     for (const { aggregate, value } of commit.contributions) {
-      view.contributions.set(
-        keyText(aggregate),
-        Object.freeze({ aggregate: copyKey(aggregate), value: frozenCopy(value) }),
-      );
+      const key = keyText(aggregate);
+      const kept = view.contributions.get(key);
+      if (kept !== undefined) kept.value = frozenValue(value);
+      else view.contributions.set(key, { aggregate: copyKey(aggregate), value: frozenValue(value) });
     }
     for (const aggregate of commit.forget) view.contributions.delete(keyText(aggregate));
     // Removals first: an entry that is removed and added in one commit stays.
@@ -114,7 +114,7 @@ export class InMemoryViewStore extends ViewStore {
     const all = [...(this.find(view)?.contributions.values() ?? [])].sort(byAggregate);
     for (let i = 0; i < all.length; i += SCAN_PAGE) {
       this.session.checkOpen();
-      yield all.slice(i, i + SCAN_PAGE);
+      yield all.slice(i, i + SCAN_PAGE).map(({ aggregate, value }) => ({ aggregate, value }));
     }
   }
 
@@ -242,6 +242,17 @@ export class InMemoryViewStore extends ViewStore {
     this.session.checkOpen();
     return this.views.get(idOf(view));
   }
+}
+
+/** Most contributions are one flat array: its copy is one step. */
+function frozenValue(value: WireValue): WireValue {
+  if (!Array.isArray(value)) return frozenCopy(value);
+  const copy = value.slice() as WireValue[];
+  for (let i = 0; i < copy.length; i++) {
+    const one = copy[i]!;
+    if (typeof one === 'object') copy[i] = frozenCopy(one);
+  }
+  return Object.freeze(copy);
 }
 
 function idOf(view: ViewRef): string {

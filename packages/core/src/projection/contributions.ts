@@ -24,10 +24,43 @@ import {
   type TimeOrder,
 } from './merge.js';
 
-/** One aggregate's contribution: by row key, one entry a field in the order of the view's declaration. */
-export type Contribution = ReadonlyMap<string, readonly FieldContribution[]>;
+/**
+ * One aggregate's contribution, in memory and stored alike: the number of fields, then for each row its key and one value
+ * a field, in the order of the view's declaration. One flat array: an aggregate that adds to one row costs one object.
+ */
+export type Contribution = readonly FlatValue[];
+type FlatValue = number | string | FieldContribution;
 
-export const NOTHING: Contribution = new Map();
+export const NOTHING: Contribution = Object.freeze([]);
+
+/** Rows from which a key is looked up in a map. */
+const INDEXED_ROWS_MIN = 16;
+
+/** Finds the rows of one contribution by key. */
+class RowPlaces {
+  private byKey: Map<string, number> | undefined;
+  private indexedTo = 1;
+
+  constructor(
+    private readonly rows: Contribution,
+    private readonly width: number,
+  ) {}
+
+  /** The place of the row's key; -1 when it is not there. `guess` is looked at first. */
+  of(key: string, guess: number): number {
+    const { rows, width } = this;
+    if (rows[guess] === key) return guess;
+    if (rows.length <= 1 + INDEXED_ROWS_MIN * (width + 1)) {
+      for (let at = 1; at < rows.length; at += width + 1) if (rows[at] === key) return at;
+      return -1;
+    }
+    this.byKey ??= new Map();
+    for (; this.indexedTo < rows.length; this.indexedTo += width + 1) {
+      this.byKey.set(rows[this.indexedTo] as string, this.indexedTo);
+    }
+    return this.byKey.get(key) ?? -1;
+  }
+}
 
 const shape = (what: string): HandlerError =>
   new HandlerError('PROJECTION_FAILED', what, {
@@ -47,61 +80,104 @@ function checkIndexBytes(key: string, order: string): void {
   }
 }
 
-/**
- * Checks and encodes the rows a projection returned, adding them to `into` where the same row was given before.
- * @throws HandlerError `PROJECTION_FAILED`
- */
-export function addRows(
-  into: Map<string, readonly FieldContribution[]>,
-  fields: readonly FieldModel[],
-  rows: unknown,
-  time: TimeOrder,
-  aggregate: string,
-): void {
-  if (rows === undefined || rows === null) return;
-  if (!Array.isArray(rows)) throw shape('The rows are not an array.');
-  for (const row of rows as unknown[]) {
-    if (!Array.isArray(row) || typeof row[0] !== 'string' || typeof row[1] !== 'object' || row[1] === null) {
-      throw shape('A row is not a pair of a key and its fields.');
+/** Makes a contribution of the rows a projection returns. */
+export class ContributionBuilder {
+  private readonly rows: FlatValue[];
+  private readonly places: RowPlaces;
+  private changed = false;
+
+  /** @param before what it adds to */
+  constructor(
+    private readonly fields: readonly FieldModel[],
+    private readonly before: Contribution,
+  ) {
+    this.rows = before.length === 0 ? [fields.length] : before.slice();
+    this.places = new RowPlaces(this.rows, fields.length);
+  }
+
+  /**
+   * Checks and encodes rows, adding them where the same row was given before.
+   * @throws HandlerError `PROJECTION_FAILED`
+   */
+  add(rows: unknown, time: TimeOrder, aggregate: string): void {
+    if (rows === undefined || rows === null) return;
+    if (!Array.isArray(rows)) throw shape('The rows are not an array.');
+    for (const row of rows as unknown[]) {
+      if (!Array.isArray(row) || typeof row[0] !== 'string' || typeof row[1] !== 'object' || row[1] === null) {
+        throw shape('A row is not a pair of a key and its fields.');
+      }
+      this.addRow(row[0], row[1] as Record<string, unknown>, time, aggregate);
     }
-    const key = row[0];
-    if (key === '' || key.includes('\u0000') || !key.isWellFormed() || utf8Length(key) > limits.rowKeyBytes) {
-      throw shape(
-        `The row key "${key.slice(0, 60)}" is empty, too long (${limits.rowKeyBytes} bytes at most), or not plain text.`,
-      );
-    }
-    const given = row[1] as Record<string, unknown>;
-    const names = Object.keys(given);
-    const encoded = new Array<FieldContribution>(fields.length);
+  }
+
+  private addRow(key: string, given: Record<string, unknown>, time: TimeOrder, aggregate: string): void {
+    checkRowKey(key);
+    const { fields, rows } = this;
+    const found = rows.length === 1 ? -1 : this.places.of(key, 1);
+    const at = found === -1 ? rows.length : found;
+    if (found === -1) rows.push(key);
+    this.changed = true;
     let used = 0;
     for (let f = 0; f < fields.length; f++) {
       const field = fields[f]!;
-      if (field.name in given) used++;
-      const contribution = contributionOf(field, given[field.name], time, aggregate);
+      const value = given[field.name];
+      if (value !== undefined || field.name in given) used++;
+      const contribution = contributionOf(field, value, time, aggregate);
       if (contribution !== null && typeof contribution === 'object') {
         for (const [order] of contribution) checkIndexBytes(key, order);
       }
-      encoded[f] = contribution;
+      if (found === -1) rows.push(contribution);
+      else rows[at + 1 + f] = mergeContributions(field, rows[at + 1 + f] as FieldContribution, contribution);
     }
+    const names = Object.keys(given);
     if (used !== names.length) {
       const unknown = names.find((name) => !fields.some((field) => field.name === name));
       throw shape(`The row "${key}" has a field "${unknown}" that the view class does not declare.`);
     }
-    const before = into.get(key);
-    if (before !== undefined) {
-      for (let f = 0; f < fields.length; f++) encoded[f] = mergeContributions(fields[f]!, before[f]!, encoded[f]!);
-    }
-    into.set(key, encoded);
+  }
+
+  done(): Contribution {
+    if (!this.changed) return this.before;
+    return this.rows;
   }
 }
 
-/** The stored form: `[[row, [field, …]], …]` in the order the rows came. */
-export function encodeContribution(contribution: Contribution): WireValue {
-  return [...contribution] as unknown as WireValue;
+function checkRowKey(key: string): void {
+  if (
+    key === '' ||
+    key.includes('\u0000') ||
+    !key.isWellFormed() ||
+    (key.length * 3 > limits.rowKeyBytes && utf8Length(key) > limits.rowKeyBytes)
+  ) {
+    throw shape(
+      `The row key "${key.slice(0, 60)}" is empty, too long (${limits.rowKeyBytes} bytes at most), or not plain text.`,
+    );
+  }
 }
 
-export function decodeContribution(value: WireValue | undefined): Contribution {
-  return value === undefined ? NOTHING : new Map(value as unknown as [string, FieldContribution[]][]);
+/** The stored form is the contribution itself. */
+export function encodeContribution(contribution: Contribution): WireValue {
+  return contribution as unknown as WireValue;
+}
+
+/** Also reads what was stored as `[[row, [field, …]], …]`, and with fewer fields than the view has now. */
+export function decodeContribution(value: WireValue | undefined, width: number): Contribution {
+  if (value === undefined) return NOTHING;
+  const stored = value as readonly unknown[];
+  if (stored[0] === width) return stored as Contribution;
+  const rows: FlatValue[] = [width];
+  const row = (key: string, values: readonly FieldContribution[]): void => {
+    rows.push(key);
+    for (let f = 0; f < width; f++) rows.push(values[f] ?? null);
+  };
+  const of = stored[0];
+  if (typeof of !== 'number') for (const [key, values] of stored as [string, FieldContribution[]][]) row(key, values);
+  else {
+    for (let at = 1; at < stored.length; at += of + 1) {
+      row(stored[at] as string, stored.slice(at + 1, at + 1 + of) as FieldContribution[]);
+    }
+  }
+  return rows.length === 1 ? NOTHING : rows;
 }
 
 function sameField(a: FieldContribution, b: FieldContribution): boolean {
@@ -113,23 +189,32 @@ function sameField(a: FieldContribution, b: FieldContribution): boolean {
   return true;
 }
 
-export function sameContribution(a: Contribution, b: Contribution): boolean {
-  if (a.size !== b.size) return false;
-  for (const [key, fields] of a) {
-    const other = b.get(key);
-    if (other === undefined) return false;
-    for (let f = 0; f < fields.length; f++) if (!sameField(fields[f]!, other[f]!)) return false;
+/** Whether both add the same; the order of rows tells nothing. */
+export function sameContribution(a: Contribution, b: Contribution, width: number): boolean {
+  if (a === b) return true;
+  if (a.length !== b.length) return false;
+  const places = new RowPlaces(b, width);
+  for (let at = 1; at < a.length; at += width + 1) {
+    const other = places.of(a[at] as string, at);
+    if (other === -1) return false;
+    for (let f = 1; f <= width; f++) {
+      if (!sameField(a[at + f] as FieldContribution, b[other + f] as FieldContribution)) return false;
+    }
   }
   return true;
 }
 
 /** One aggregate's change of contribution, and what caused it. */
 export interface ContributionChange {
-  readonly aggregate: string;
+  /** Its facts are named in the change record. */
+  readonly of: { readonly facts: readonly Fact[] };
   readonly before: Contribution;
   readonly after: Contribution;
-  /** What caused it; named in the change record. */
-  readonly facts: readonly Fact[];
+}
+
+/** Whether a contribution has a row of this key. */
+export function addsTo(contribution: Contribution, key: string, width: number): boolean {
+  return new RowPlaces(contribution, width).of(key, 1) !== -1;
 }
 
 interface RowWork {
@@ -139,7 +224,6 @@ interface RowWork {
   readonly added: (Map<string, WireValue> | undefined)[];
   readonly removed: (Map<string, WireValue> | undefined)[];
   readonly cause: string[];
-  readonly aggregates: Set<string>;
 }
 
 /** How many causes a change record names. */
@@ -161,11 +245,10 @@ export interface AppliedChanges {
   readonly indexRemove: IndexEntry[];
 }
 
-/** A row that cannot take what these aggregates add: they are parked, and the rest is applied again. */
+/** A row that cannot take what the aggregates of the step add: they are parked, and the rest is applied again. */
 export class RowOverflow extends Error {
   constructor(
     readonly row: string,
-    readonly aggregates: ReadonlySet<string>,
     message: string,
   ) {
     super(message);
@@ -181,13 +264,12 @@ function work(works: Map<string, RowWork>, key: string, fields: number, change: 
       added: new Array<undefined>(fields).fill(undefined),
       removed: new Array<undefined>(fields).fill(undefined),
       cause: [],
-      aggregates: new Set(),
     };
     works.set(key, row);
   }
-  row.aggregates.add(change.aggregate);
-  for (let i = 0; i < change.facts.length && row.cause.length < CAUSES_MAX; i++) {
-    const cause = identityText(change.facts[i]!);
+  const { facts } = change.of;
+  for (let i = 0; i < facts.length && row.cause.length < CAUSES_MAX; i++) {
+    const cause = identityText(facts[i]!);
     if (!row.cause.includes(cause)) row.cause.push(cause);
   }
   return row;
@@ -220,7 +302,10 @@ async function indexedValue(
 ): Promise<WireValue> {
   const added = row.added[f];
   const removed = row.removed[f];
-  if (field.merge === 'set') return setValue(reader, key, field, row, added, removed, before);
+  if (field.merge === 'set') return setValue(reader, key, field, added, removed, before);
+  const known =
+    field.merge === 'min' || field.merge === 'max' ? extremeKnown(field, added, removed, before) : undefined;
+  if (known !== undefined) return known;
   const descending = readsFromEnd(field.merge);
   const stored = await reader.index(key, field.name, { descending, limit: (removed?.size ?? 0) + 1 });
   let best: Indexed | undefined;
@@ -236,11 +321,35 @@ async function indexedValue(
   return best === undefined ? null : best[1];
 }
 
+/**
+ * The new minimum or maximum where the old one and the step decide it: only an extreme that goes without one as good or
+ * better coming needs the index, for the runner-up.
+ */
+function extremeKnown(
+  field: FieldModel,
+  added: Map<string, WireValue> | undefined,
+  removed: Map<string, WireValue> | undefined,
+  before: WireValue,
+): WireValue | undefined {
+  let best: Indexed | undefined;
+  for (const entry of added ?? []) {
+    const c = best === undefined ? 0 : compareText(entry[0], best[0]);
+    if (best === undefined || (field.merge === 'max' ? c > 0 : c < 0)) best = entry;
+  }
+  if (before === null) return best?.[1];
+  const place = orderOfValue(before);
+  if (best !== undefined) {
+    const c = best[0].startsWith(place) ? 0 : compareText(best[0], place);
+    if (field.merge === 'max' ? c >= 0 : c <= 0) return best[1];
+  }
+  for (const order of removed?.keys() ?? []) if (order.startsWith(place)) return undefined;
+  return before;
+}
+
 async function setValue(
   reader: RowReader,
   key: string,
   field: FieldModel,
-  row: RowWork,
   added: Map<string, WireValue> | undefined,
   removed: Map<string, WireValue> | undefined,
   before: WireValue,
@@ -254,11 +363,7 @@ async function setValue(
   }
   for (const value of added?.values() ?? []) values.set(orderOfValue(value), value);
   if (values.size > limits.setValues) {
-    throw new RowOverflow(
-      key,
-      row.aggregates,
-      `the set "${field.name}" of row "${key}" would exceed ${limits.setValues} values`,
-    );
+    throw new RowOverflow(key, `the set "${field.name}" of row "${key}" would exceed ${limits.setValues} values`);
   }
   return [...values].sort((a, b) => compareText(a[0], b[0])).map((entry) => entry[1]);
 }
@@ -273,17 +378,22 @@ export async function applyChanges(
   reader: RowReader,
 ): Promise<AppliedChanges> {
   const works = new Map<string, RowWork>();
+  const width = fields.length;
   for (const change of changes) {
-    for (const [key, before] of change.before) {
-      const after = change.after.get(key);
-      const row = work(works, key, fields.length, change);
-      if (after === undefined) row.contributors--;
-      for (let f = 0; f < fields.length; f++) take(row, f, before[f]!, -1);
+    const { before, after } = change;
+    const inAfter = new RowPlaces(after, width);
+    for (let at = 1; at < before.length; at += width + 1) {
+      const key = before[at] as string;
+      const row = work(works, key, width, change);
+      if (inAfter.of(key, at) === -1) row.contributors--;
+      for (let f = 0; f < width; f++) take(row, f, before[at + 1 + f] as FieldContribution, -1);
     }
-    for (const [key, after] of change.after) {
-      const row = work(works, key, fields.length, change);
-      if (!change.before.has(key)) row.contributors++;
-      for (let f = 0; f < fields.length; f++) take(row, f, after[f]!, 1);
+    const inBefore = new RowPlaces(before, width);
+    for (let at = 1; at < after.length; at += width + 1) {
+      const key = after[at] as string;
+      const row = work(works, key, width, change);
+      if (inBefore.of(key, at) === -1) row.contributors++;
+      for (let f = 0; f < width; f++) take(row, f, after[at + 1 + f] as FieldContribution, 1);
     }
   }
   const keys = [...works.keys()];

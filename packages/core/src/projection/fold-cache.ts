@@ -12,10 +12,11 @@ import { foldHistory } from '../query/fold-history.js';
 import { copyState, stateBytes } from './copy-state.js';
 import { Seen } from './seen.js';
 
-/** Facts between two states of a tail, hence what a late event folds beyond its distance: their copies cost a thirtieth of a fold each. */
-const SEGMENT_FACTS = 32;
-/** Segments of one tail: late events up to 64 to 96 places back cost no read. */
-const SEGMENTS_MAX = 3;
+/** Facts between two states of a tail: what a late event folds beyond its distance. A copy costs less than one fold. */
+const SEGMENT_FACTS = 8;
+/** Segments of a tail at first and at most. Each late event that came before its tail doubles them: who has none pays for none. */
+const SEGMENTS_MIN = 2;
+const SEGMENTS_MAX = 16;
 /** Bytes of all states and of all tails kept, about. Tails go first: a state alone takes events in order. */
 const STATES_BYTES_MAX = 16 * 1_048_576;
 const TAILS_BYTES_MAX = 48 * 1_048_576;
@@ -66,6 +67,7 @@ export class FoldCache {
   private youngBytes = 0;
   private tailBytes = 0;
   private sweeps = 0;
+  private segments = SEGMENTS_MIN;
   /** Aggregates that had facts and are not kept; undefined when there may be any. */
   private dropped: Seen | undefined;
 
@@ -166,7 +168,7 @@ export class FoldCache {
     if (segment === undefined || (segment.facts.length >= SEGMENT_FACTS && segment.factBytes >= segment.stateBytes)) {
       segment = this.segment(kept);
       tail.push(segment);
-      if (tail.length > SEGMENTS_MAX) this.tailBytes -= bytesOf(tail.shift()!);
+      if (tail.length > this.segments) this.tailBytes -= bytesOf(tail.shift()!);
     }
     kept.state = model.apply(kept.state, fact);
     kept.events++;
@@ -205,7 +207,10 @@ export class FoldCache {
       const { before } = tail[s]!;
       if (before === undefined || compareFold(model, first, before) > 0) break;
     }
-    if (s < 0) return false;
+    if (s < 0) {
+      this.segments = Math.min(this.segments * 2, SEGMENTS_MAX);
+      return false;
+    }
     const back = tail.splice(s);
     const { state, events, initials, before } = back[0]!;
     const known: Fact[] = [];

@@ -3,12 +3,12 @@
  * restart. Then its whole history is folded from the store, up to where the view stands.
  */
 import type { EventRegistry } from '../mapping/event-registry.js';
-import type { AggregateKey } from '../model/event.js';
 import type { Clock } from '../ports/clock.js';
 import type { EventStore } from '../ports/event-store.js';
 import { foldHistory } from '../query/fold-history.js';
 import { NOTHING, type Contribution } from './contributions.js';
-import type { Computed, Touched, Track } from './track.js';
+import type { Touched } from './touched.js';
+import { asError, type Computed, type Track } from './track.js';
 
 export interface ParkedParts {
   readonly store: EventStore;
@@ -19,10 +19,6 @@ export interface ParkedParts {
 /** Trouble of the store is tried again; whatever a user's fold or projection throws parks the aggregate. */
 export function isUserError(error: unknown): boolean {
   return !(typeof error === 'object' && error !== null && 'retryable' in error && error.retryable === true);
-}
-
-export function asError(error: unknown): Error {
-  return error instanceof Error ? error : new Error(String(error));
 }
 
 /**
@@ -39,21 +35,17 @@ export async function releaseParked(
   let released = 0;
   for (const [key, parked] of candidates) {
     if (signal.aborted) break;
-    const result = await contributionFromStore(parts, track, key, parked.aggregate);
-    if (result instanceof Error) continue;
     const one: Touched = { text: key, key: parked.aggregate, facts: [] };
-    await track.commit([one], [result], [NOTHING], track.position, parts.clock.now());
+    const result = await contributionFromStore(parts, track, one);
+    if (result instanceof Error) continue;
+    await track.commit([one], [result], track.position, parts.clock.now(), () => undefined);
     if (!track.parked.has(key)) released++;
   }
   return released;
 }
 
-async function contributionFromStore(
-  parts: ParkedParts,
-  track: Track,
-  text: string,
-  key: AggregateKey,
-): Promise<Computed> {
+async function contributionFromStore(parts: ParkedParts, track: Track, one: Touched): Promise<Computed> {
+  const { key, text } = one;
   const model = parts.registry.find(key.type);
   try {
     if (track.model.rowsOf === undefined) {
@@ -67,13 +59,7 @@ async function contributionFromStore(
     const history = await foldHistory(parts.store, model, key, { upTo: track.position }, (fact) => {
       state = model.apply(state, fact);
     });
-    const context = {
-      tenant: key.tenant,
-      id: key.id,
-      incomplete: model.hasInitial && history.initials === 0,
-      events: history.events,
-    };
-    return track.fromState(state as object, context, history.last, text);
+    return track.fromState(one, model, { ...history, state });
   } catch (error) {
     if (!isUserError(error)) throw error;
     return asError(error);

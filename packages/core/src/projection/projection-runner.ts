@@ -6,7 +6,7 @@
  * starts later or failed goes on its own until it stands where the others stand. Over 400 lines, and one subject: the loop.
  */
 import type { AggregateModel, EventRegistry } from '../mapping/event-registry.js';
-import { aggregateKeyText, type AggregateKey, type Fact } from '../model/event.js';
+import { aggregateKeyText, type AggregateKey } from '../model/event.js';
 import { ConflictError } from '../model/errors.js';
 import type { Position } from '../model/position.js';
 import type { CheckpointStore } from '../ports/checkpoint-store.js';
@@ -16,15 +16,17 @@ import type { EventStore } from '../ports/event-store.js';
 import type { LayerLogger } from '../ports/layer.js';
 import type { ViewStore } from '../ports/view-store.js';
 import { Ownership, type OwnershipOptions } from '../processing/ownership.js';
-import { type Contribution } from './contributions.js';
-import { FoldCache } from './fold-cache.js';
-import { asError, isUserError, releaseParked } from './parked.js';
+import { FoldCache, type Folded } from './fold-cache.js';
+import { isUserError, releaseParked } from './parked.js';
 import type { ProjectionModel } from './projection.js';
-import { ownerNameOf, Track, type Computed, type Touched, type ParkedAggregate } from './track.js';
+import { TouchedAggregates, type Touched } from './touched.js';
+import { asError, ownerNameOf, Track, type Computed, type ParkedAggregate } from './track.js';
 
 export interface RunnerOptions extends OwnershipOptions {
   /** Facts of one step, hence of one transaction. Default 1,000. */
   readonly pageSize?: number;
+  /** The same while there is more to read: steps double up to it. Default eight times `pageSize`, some 30 ms of work. */
+  readonly catchUpPageSize?: number;
   /** The first wait after a failed step; doubles up to 64 times it. Default 50 ms. */
   readonly backOffMs?: number;
 }
@@ -44,9 +46,31 @@ export interface RunnerParts {
 interface Group {
   readonly tracks: Track[];
   readonly folds: FoldCache;
+  readonly aggregates: TouchedAggregates;
+  /** Facts of its next page. */
+  pageSize: number;
   failures: number;
   resumeAtMs: number;
 }
+
+/** One track's part of a step. */
+interface TrackStep {
+  readonly track: Track;
+  readonly touched: Touched[];
+  /** In the rows form, one for each touched. */
+  readonly computed: Computed[] | undefined;
+}
+
+/** A page, folded and not yet committed. */
+interface Step {
+  readonly parts: readonly TrackStep[];
+  readonly next: Position;
+  readonly atEnd: boolean;
+}
+
+/** Steps made in a row while there is more to read, and how long, ms: then ownership and other groups have their turn. */
+const RUN_STEPS = 16;
+const RUN_MS = 100;
 
 export class ProjectionRunner {
   private readonly ownership: Ownership;
@@ -63,6 +87,7 @@ export class ProjectionRunner {
   private progressed: () => void = () => undefined;
   private progress: Promise<void> = Promise.resolve();
   private readonly pageSize: number;
+  private readonly catchUpPageSize: number;
   private readonly backOffMs: number;
 
   constructor(
@@ -71,6 +96,7 @@ export class ProjectionRunner {
     options: RunnerOptions = {},
   ) {
     this.pageSize = options.pageSize ?? 1_000;
+    this.catchUpPageSize = options.catchUpPageSize ?? this.pageSize * 8;
     this.backOffMs = options.backOffMs ?? 50;
     this.ownership = new Ownership(
       parts.checkpoints,
@@ -144,6 +170,8 @@ export class ProjectionRunner {
     let failures = 0;
     while (!this.stopping.signal.aborted) {
       try {
+        // Whatever woke is looked at now.
+        if (this.wake.signal.aborted && !this.stopping.signal.aborted) this.wake = new AbortController();
         await this.join();
         await this.handleRetries();
         failures = 0;
@@ -245,12 +273,7 @@ export class ProjectionRunner {
       const position = checkpoint === undefined ? this.parts.feed.start() : this.parts.feed.parsePosition(checkpoint);
       const track = new Track(model, this.parts.views, held, checkpoint, position);
       await track.loadParked();
-      this.groups.push({
-        tracks: [track],
-        folds: new FoldCache(this.parts.store, checkpoint === undefined),
-        failures: 0,
-        resumeAtMs: 0,
-      });
+      this.groups.push(this.groupOf(track, 0, 0));
       // What was parked in an earlier run is tried once more with this run's code.
       if (track.parked.size > 0)
         this.retries.push({ name: model.name, text: undefined, done: () => undefined, failed: () => undefined });
@@ -271,110 +294,100 @@ export class ProjectionRunner {
     this.groups = [...byPlace.values()];
   }
 
-  /** One page for one group; false when there was nothing. */
+  /**
+   * Steps of one group, a page each; false when there was nothing. While a step commits, the next page is read and folded:
+   * folds run ahead of the views by one page, and what is ahead when a step fails is forgotten with it.
+   */
   private async step(group: Group): Promise<boolean> {
-    const from = group.tracks[0]!.position;
-    const page = await this.parts.feed.read(from, this.pageSize);
-    if (page.facts.length === 0 && from.covers(page.next)) {
+    let step = await this.prepare(group, group.tracks[0]!.position);
+    if (step === undefined) {
       group.failures = 0;
       group.resumeAtMs = 0;
       return false;
     }
-    const touched = touchedBy(page.facts);
-    const computed = group.tracks.map((): Computed[] => []);
-    const lists = group.tracks.map((track) =>
-      touched.filter((one) => track.wants(one.key.type) && !track.parked.has(one.text)),
-    );
-    const read = await Promise.allSettled(group.tracks.map((track, t) => track.contributionsOf(lists[t]!)));
-    const unread = group.tracks.filter((_, t) => read[t]!.status === 'rejected');
-    if (unread.length > 0) {
-      // Those whose view cannot be read go on by themselves; the others make the step without them.
-      const reasons = read.filter((one) => one.status === 'rejected').map((one) => one.reason as unknown);
-      for (let i = 0; i < unread.length; i++) this.fail(group, unread[i]!, reasons[i]);
-      this.renewProgress();
-      return true;
-    }
-    const before = read.map((one) => (one as PromiseFulfilledResult<Contribution[]>).value);
-    const cursors = group.tracks.map(() => 0);
-    const folds = (one: Touched): boolean =>
-      group.tracks.some((track, t) => track.model.rowsOf !== undefined && lists[t]![cursors[t]!] === one);
-    for (const one of touched) {
-      let folded: Awaited<ReturnType<FoldCache['advance']>> | Error | undefined;
-      const model = this.modelOf(one.key.type);
-      // A state that misses these facts must not be found by a projection that joins, or is released, later.
-      if (model === undefined || !folds(one)) group.folds.forget(one.text);
-      else {
+    const until = this.parts.clock.monotonicMs() + RUN_MS;
+    for (let n = 1; ; n++) {
+      const committing = this.commitAll(group, step);
+      let ahead: Step | undefined;
+      let failure: { readonly error: unknown } | undefined;
+      if (!step.atEnd && n < RUN_STEPS && this.mayRunOn(until)) {
         try {
-          const result = group.folds.advance(model, one.text, one.key, one.facts, page.next);
-          folded = result instanceof Promise ? await result : result;
+          ahead = await this.prepare(group, step.next);
         } catch (error) {
-          if (!isUserError(error)) throw error;
-          folded = asError(error);
+          failure = { error };
         }
       }
-      for (let t = 0; t < group.tracks.length; t++) {
-        const list = lists[t]!;
-        const at = cursors[t]!;
-        if (list[at] !== one) continue;
-        cursors[t] = at + 1;
-        computed[t]!.push(this.compute(group.tracks[t]!, model, one, folded, before[t]![at]!));
+      await committing;
+      if (group.tracks.length === 0) return true;
+      if (failure !== undefined) throw failure.error;
+      if (ahead === undefined) return true;
+      step = ahead;
+    }
+  }
+
+  /** Others get their turn: retries, ownership, groups at other places. */
+  private mayRunOn(untilMs: number): boolean {
+    return !this.wake.signal.aborted && this.retries.length === 0 && this.parts.clock.monotonicMs() < untilMs;
+  }
+
+  /** Reads one page and folds what it touched; undefined when there was nothing. */
+  private async prepare(group: Group, from: Position): Promise<Step | undefined> {
+    const page = await this.parts.feed.read(from, group.pageSize);
+    if (page.facts.length === 0 && from.covers(page.next)) return undefined;
+    // Larger steps while there is much to catch up with: a history folds once a step, and a row is written once.
+    group.pageSize = page.atEnd ? this.pageSize : Math.min(group.pageSize * 2, this.catchUpPageSize);
+    const touched = group.aggregates.of(page.facts);
+    const parts = group.tracks.map((track): TrackStep => {
+      const rows = track.model.rowsOf !== undefined;
+      return { track, touched: [], computed: rows ? [] : undefined };
+    });
+    for (const one of touched) {
+      const model = this.modelOf(one.key.type);
+      let folding = false;
+      for (const part of parts) {
+        if (!part.track.wants(one.key.type) || (part.track.parked.size > 0 && part.track.parked.has(one.text)))
+          continue;
+        part.touched.push(one);
+        if (part.computed !== undefined) folding = true;
+      }
+      // A state that misses these facts must not be found by a projection that joins, or is released, later.
+      if (model === undefined || !folding) {
+        group.folds.forget(one.text);
+        continue;
+      }
+      let folded: Folded | Error;
+      try {
+        const result = group.folds.advance(model, one.text, one.key, one.facts, page.next);
+        folded = result instanceof Promise ? await result : result;
+      } catch (error) {
+        if (!isUserError(error)) throw error;
+        folded = asError(error);
+      }
+      for (const { track, touched: list, computed } of parts) {
+        if (computed === undefined || list[list.length - 1] !== one) continue;
+        computed[list.length - 1] = contributionOf(track, model, one, folded);
       }
     }
-    await this.commitAll(group, lists, computed, before, page.next);
-    return true;
+    return { parts, next: page.next, atEnd: page.atEnd };
   }
 
-  private compute(
-    track: Track,
-    model: AggregateModel | undefined,
-    one: Touched,
-    folded: Awaited<ReturnType<FoldCache['advance']>> | Error | undefined,
-    before: Contribution,
-  ): Computed {
-    try {
-      if (track.model.rowsOf === undefined) return track.fromEvents(before, one.facts, one.text);
-      if (folded === undefined || model === undefined) return before;
-      if (folded instanceof Error) return folded;
-      const context = {
-        tenant: one.key.tenant,
-        id: one.key.id,
-        incomplete: model.hasInitial && folded.initials === 0,
-        events: folded.events,
-      };
-      return track.fromState(folded.state as object, context, folded.last, one.text);
-    } catch (error) {
-      return asError(error);
-    }
-  }
-
-  private async commitAll(
-    group: Group,
-    lists: readonly Touched[][],
-    computed: readonly Computed[][],
-    before: readonly Contribution[][],
-    next: Position,
-  ): Promise<void> {
+  private async commitAll(group: Group, step: Step): Promise<void> {
     const now = this.parts.clock.now();
-    const tracks = [...group.tracks];
-    for (let t = 0; t < tracks.length; t++) {
-      for (let i = 0; i < computed[t]!.length; i++) {
-        const result = computed[t]![i]!;
-        if (result instanceof Error) {
-          const { key } = lists[t]![i]!;
-          this.parts.logger.error(
-            `The projection "${tracks[t]!.model.name}" could not handle ${key.type} ${key.id} and parked it: ${result.message}`,
-            result.stack,
-          );
-        }
-      }
-    }
+    const parts = step.parts.filter(({ track }) => group.tracks.includes(track));
+    for (const part of parts) leaveOutParked(part);
     const results = await Promise.allSettled(
-      tracks.map((track, t) => track.commit(lists[t]!, computed[t]!, before[t]!, next, now)),
+      parts.map(({ track, touched, computed }) =>
+        track.commit(touched, computed, step.next, now, ({ key }, error) => {
+          this.parts.logger.error(
+            `The projection "${track.model.name}" could not handle ${key.type} ${key.id} and parked it: ${error.message}`,
+            error.stack,
+          );
+        }),
+      ),
     );
-    for (let t = 0; t < tracks.length; t++) {
-      const result = results[t]!;
-      if (result.status === 'fulfilled') continue;
-      this.fail(group, tracks[t]!, result.reason);
+    for (let p = 0; p < parts.length; p++) {
+      const result = results[p]!;
+      if (result.status === 'rejected') this.fail(group, parts[p]!.track, result.reason);
     }
     if (group.tracks.length > 0) {
       group.failures = 0;
@@ -400,12 +413,18 @@ export class ProjectionRunner {
     this.parts.logger.warn(
       `The projection "${track.model.name}" could not be read or saved, trying again in ${waitMs} ms: ${String(reason)}`,
     );
-    this.groups.push({
+    this.groups.push(this.groupOf(track, failures, this.parts.clock.monotonicMs() + waitMs));
+  }
+
+  private groupOf(track: Track, failures: number, resumeAtMs: number): Group {
+    return {
       tracks: [track],
       folds: new FoldCache(this.parts.store, track.checkpoint === undefined),
+      aggregates: new TouchedAggregates(),
+      pageSize: this.pageSize,
       failures,
-      resumeAtMs: this.parts.clock.monotonicMs() + waitMs,
-    });
+      resumeAtMs,
+    };
   }
 
   private async handleRetries(): Promise<void> {
@@ -432,21 +451,22 @@ export class ProjectionRunner {
   }
 }
 
-/** The aggregates of a page, each with its facts in feed order. */
-function touchedBy(facts: readonly Fact[]): Touched[] {
-  const touched = new Map<string, Touched>();
-  for (const fact of facts) {
-    const text = aggregateKeyText(fact.tenant, fact.aggregateType, fact.aggregateId);
-    let one = touched.get(text);
-    if (one === undefined) {
-      one = {
-        text,
-        key: { tenant: fact.tenant, type: fact.aggregateType, id: fact.aggregateId },
-        facts: [],
-      };
-      touched.set(text, one);
-    }
-    one.facts.push(fact);
+/** What the step before parked, when this one was folded already, contributes nothing until it is tried again. */
+function leaveOutParked({ track, touched, computed }: TrackStep): void {
+  if (track.parked.size === 0) return;
+  for (let i = touched.length - 1; i >= 0; i--) {
+    if (!track.parked.has(touched[i]!.text)) continue;
+    touched.splice(i, 1);
+    computed?.splice(i, 1);
   }
-  return [...touched.values()];
+}
+
+/** The rows form's new contribution of one aggregate, from its state with the new facts taken in; or what was thrown. */
+function contributionOf(track: Track, model: AggregateModel, one: Touched, folded: Folded | Error): Computed {
+  if (folded instanceof Error) return folded;
+  try {
+    return track.fromState(one, model, folded);
+  } catch (error) {
+    return asError(error);
+  }
 }

@@ -1,13 +1,14 @@
 /** One projection on its way along the feed: where it stands, what is parked, and what its next step commits. */
+import type { AggregateModel } from '../mapping/event-registry.js';
 import type { AggregateKey, Fact, WireValue } from '../model/event.js';
 import { HandlerError } from '../model/errors.js';
 import type { Position } from '../model/position.js';
 import type { OwnerRow } from '../ports/checkpoint-store.js';
-import type { StoredRow, ViewCommit, ViewRef, ViewStore } from '../ports/view-store.js';
-import { LruMap } from '../processing/lru.js';
+import type { StoredContribution, StoredRow, ViewCommit, ViewRef, ViewStore } from '../ports/view-store.js';
 import {
-  addRows,
+  addsTo,
   applyChanges,
+  ContributionBuilder,
   decodeContribution,
   encodeContribution,
   NOTHING,
@@ -16,14 +17,18 @@ import {
   type AppliedChanges,
   type Contribution,
   type ContributionChange,
+  type RowReader,
 } from './contributions.js';
-import { orderOfNumber, orderOfText, type FieldContribution, type TimeOrder } from './merge.js';
+import type { Folded } from './fold-cache.js';
+import { orderOfNumber, orderOfText, type TimeOrder } from './merge.js';
+import { OwnCache } from './own-cache.js';
 import { copyState } from './copy-state.js';
-import { type ProjectionModel, type RowsContext } from './projection.js';
+import type { ProjectionModel, RowsContext } from './projection.js';
+import type { Touched } from './touched.js';
 
-/** Rows and contributions remembered per projection. They save reads only: the owner alone writes them. */
-const ROWS_KEPT = 5_000;
-const CONTRIBUTIONS_KEPT = 20_000;
+/** Weight of the rows and contributions remembered per projection, about bytes. */
+const ROWS_WEIGHT = 8 * 1_048_576;
+const CONTRIBUTIONS_WEIGHT = 16 * 1_048_576;
 
 /** An aggregate a projection could not handle: it contributes nothing until a retry succeeds. */
 export interface ParkedAggregate {
@@ -35,24 +40,25 @@ export interface ParkedAggregate {
 
 export const PARKED = 'parked/';
 
-/** An aggregate of one step, by key text. */
-export interface Touched {
-  readonly text: string;
-  readonly key: AggregateKey;
-  /** New facts in feed order. */
-  readonly facts: Fact[];
-}
-
 /** A step's outcome for one aggregate: its new contribution, or what was thrown. */
 export type Computed = Contribution | Error;
+
+interface StepChange extends ContributionChange {
+  readonly of: Touched;
+}
+
+/** What a user's code threw. */
+export function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
+}
 
 export class Track {
   readonly view: ViewRef;
   readonly ownerName: string;
   private readonly tied: boolean;
   readonly parked = new Map<string, ParkedAggregate>();
-  private readonly rows = new LruMap<string, StoredRow>(ROWS_KEPT);
-  private readonly contributions = new LruMap<string, Contribution>(CONTRIBUTIONS_KEPT);
+  private readonly rows: OwnCache<StoredRow>;
+  private readonly contributions: OwnCache<Contribution>;
 
   constructor(
     readonly model: ProjectionModel,
@@ -63,8 +69,15 @@ export class Track {
   ) {
     this.view = { name: model.name, version: model.version, slice: -1 };
     this.ownerName = ownerNameOf(model);
+    this.rows = new OwnCache(ROWS_WEIGHT, weightOfRow, checkpoint === undefined);
+    this.contributions = new OwnCache(CONTRIBUTIONS_WEIGHT, weightOfContribution, checkpoint === undefined);
     this.tied = model.fields.some((field) => field.merge === 'latest' || field.merge === 'earliest');
   }
+
+  private readonly reader: RowReader = {
+    rows: (keys) => this.readRows(keys),
+    index: (row, field, options) => this.views.readIndex(this.view, row, field, options),
+  };
 
   wants(type: string): boolean {
     return this.model.types === undefined || this.model.types.has(type);
@@ -84,84 +97,116 @@ export class Track {
   }
 
   /** The contributions as they stand, by key text; unknown ones are read in one call. */
-  async contributionsOf(touched: readonly Touched[]): Promise<Contribution[]> {
-    const found = touched.map((one) => this.contributions.get(one.text));
-    const missing = touched.filter((_, i) => found[i] === undefined);
-    if (missing.length === 0) return found as Contribution[];
-    const read = await this.views.readContributions(
-      this.view,
-      missing.map((one) => one.key),
-    );
-    let next = 0;
-    return found.map((one) => one ?? decodeContribution(read[next++]));
+  private contributionsOf(touched: readonly Touched[]): Contribution[] | Promise<Contribution[]> {
+    const found = new Array<Contribution>(touched.length);
+    let missing: number[] | undefined;
+    for (let i = 0; i < touched.length; i++) {
+      const { text } = touched[i]!;
+      const kept = this.contributions.get(text);
+      if (kept !== undefined) found[i] = kept;
+      else if (this.contributions.neverWritten(text)) found[i] = NOTHING;
+      else (missing ??= []).push(i);
+    }
+    return missing === undefined ? found : this.readContributions(touched, found, missing);
   }
 
-  /** The rows form. */
-  fromState(state: object, context: RowsContext, last: Fact | undefined, text: string): Contribution {
-    const rows = new Map<string, readonly FieldContribution[]>();
-    addRows(rows, this.model.fields, this.model.rowsOf!(copyState(state), context), timeOf(last, this.tied), text);
-    return rows;
+  private async readContributions(
+    touched: readonly Touched[],
+    found: Contribution[],
+    missing: readonly number[],
+  ): Promise<Contribution[]> {
+    const read = await this.views.readContributions(
+      this.view,
+      missing.map((i) => touched[i]!.key),
+    );
+    for (let m = 0; m < missing.length; m++) found[missing[m]!] = decodeContribution(read[m], this.model.fields.length);
+    return found;
+  }
+
+  /** The rows form: what the state as folded adds. */
+  fromState(one: Touched, aggregate: AggregateModel, folded: Folded): Contribution {
+    const context: RowsContext = {
+      tenant: one.key.tenant,
+      id: one.key.id,
+      incomplete: aggregate.hasInitial && folded.initials === 0,
+      events: folded.events,
+    };
+    const rows = new ContributionBuilder(this.model.fields, NOTHING);
+    rows.add(this.model.rowsOf!(copyState(folded.state), context), timeOf(folded.last, this.tied), one.text);
+    return rows.done();
   }
 
   /** The event form: what these facts add to what was there. */
   fromEvents(before: Contribution, facts: readonly Fact[], text: string): Contribution {
-    const rows = new Map(before);
-    let added = false;
+    const rows = new ContributionBuilder(this.model.fields, before);
     for (const fact of facts) {
       const given = this.model.rowsOfEvent!(fact);
-      if (given === undefined || given === null) continue;
-      added = true;
-      addRows(rows, this.model.fields, given, timeOfEvent(fact, this.tied), text);
+      if (given !== undefined && given !== null) rows.add(given, timeOfEvent(fact, this.tied), text);
     }
-    return added ? rows : before;
+    return rows.done();
   }
 
   /**
    * Makes and commits one step. `expected` is the checkpoint it stands on; it moves to `next`.
+   * @param computed what the rows form made of each while folding, undefined where nothing changes; absent in the event form
+   * @param failed told of each aggregate that is parked with this step
    * @throws what the view store throws: then nothing changed, and the caller drops the caches.
    */
   async commit(
     touched: readonly Touched[],
-    computed: readonly Computed[],
-    before: readonly Contribution[],
+    computed: readonly (Computed | undefined)[] | undefined,
     next: Position,
     now: number,
+    failed: (one: Touched, error: Error) => void,
   ): Promise<void> {
-    const results = [...computed];
+    const known = this.contributionsOf(touched);
+    const before = known instanceof Promise ? await known : known;
+    const results: Computed[] = new Array<Computed>(touched.length);
+    for (let i = 0; i < touched.length; i++) {
+      const result = computed === undefined ? this.added(touched[i]!, before[i]!) : (computed[i] ?? before[i]!);
+      results[i] = result;
+      if (result instanceof Error) failed(touched[i]!, result);
+    }
+    const width = this.model.fields.length;
     for (;;) {
-      const changes: ContributionChange[] = [];
+      const changes: StepChange[] = [];
       for (let i = 0; i < touched.length; i++) {
         const result = results[i]!;
         const after = result instanceof Error ? NOTHING : result;
-        if (after === before[i] || sameContribution(before[i]!, after)) continue;
-        changes.push({ aggregate: touched[i]!.text, before: before[i]!, after, facts: touched[i]!.facts });
+        if (sameContribution(before[i]!, after, width)) continue;
+        changes.push({ of: touched[i]!, before: before[i]!, after });
       }
       try {
-        const applied = await applyChanges(this.model.fields, changes, {
-          rows: (keys) => this.readRows(keys),
-          index: (row, field, options) => this.views.readIndex(this.view, row, field, options),
-        });
+        const applied = await applyChanges(this.model.fields, changes, this.reader);
         await this.write(touched, results, changes, applied, next, now);
         return;
       } catch (error) {
         if (!(error instanceof RowOverflow)) throw error;
         // The aggregates that would burst the row are parked; without them the step is made again.
-        for (let i = 0; i < touched.length; i++) {
-          if (error.aggregates.has(touched[i]!.text)) results[i] = new HandlerError('PROJECTION_FAILED', error.message);
+        for (const change of changes) {
+          if (!addsTo(change.before, error.row, width) && !addsTo(change.after, error.row, width)) continue;
+          results[touched.indexOf(change.of)] = new HandlerError('PROJECTION_FAILED', error.message);
         }
       }
+    }
+  }
+
+  private added(one: Touched, before: Contribution): Computed {
+    try {
+      return this.fromEvents(before, one.facts, one.text);
+    } catch (error) {
+      return asError(error);
     }
   }
 
   private async write(
     touched: readonly Touched[],
     results: readonly Computed[],
-    changes: readonly ContributionChange[],
+    changes: readonly StepChange[],
     applied: AppliedChanges,
     next: Position,
     now: number,
   ): Promise<void> {
-    const keys = new Map(touched.map((one) => [one.text, one.key]));
     const notes: { key: string; value: WireValue }[] = [];
     for (let i = 0; i < touched.length; i++) {
       const { text, key } = touched[i]!;
@@ -173,7 +218,13 @@ export class Track {
           parkedAt: now,
         };
         notes.push({ key: PARKED + text, value: parked as unknown as WireValue });
-      } else if (this.parked.has(text)) notes.push({ key: PARKED + text, value: null });
+      } else if (this.parked.size > 0 && this.parked.has(text)) notes.push({ key: PARKED + text, value: null });
+    }
+    const contributions: StoredContribution[] = [];
+    const forget: AggregateKey[] = [];
+    for (const { of, after } of changes) {
+      if (after.length === 0) forget.push(of.key);
+      else contributions.push({ aggregate: of.key, value: encodeContribution(after) });
     }
     const commit: ViewCommit = {
       view: this.view,
@@ -182,10 +233,8 @@ export class Track {
       expected: this.checkpoint,
       checkpoint: next.toString(),
       rows: applied.rows,
-      contributions: changes
-        .filter((change) => change.after.size > 0)
-        .map((change) => ({ aggregate: keys.get(change.aggregate)!, value: encodeContribution(change.after) })),
-      forget: changes.filter((change) => change.after.size === 0).map((change) => keys.get(change.aggregate)!),
+      contributions,
+      forget,
       indexAdd: applied.indexAdd,
       indexRemove: applied.indexRemove,
       changes: applied.changes,
@@ -194,8 +243,8 @@ export class Track {
     await this.views.commit(commit);
     this.checkpoint = commit.checkpoint;
     this.position = next;
-    for (const row of applied.rows) this.rows.set(row.key, row);
-    for (const change of changes) this.contributions.set(change.aggregate, change.after);
+    for (const row of applied.rows) this.rows.set(row.key, row, row.revision === 1);
+    for (const { of, before, after } of changes) this.contributions.set(of.text, after, before.length === 0);
     for (const note of notes) {
       const text = note.key.slice(PARKED.length);
       if (note.value === null) this.parked.delete(text);
@@ -205,16 +254,28 @@ export class Track {
 
   private async readRows(keys: readonly string[]): Promise<readonly (StoredRow | undefined)[]> {
     const found = keys.map((key) => this.rows.get(key));
-    const missing = keys.filter((_, i) => found[i] === undefined);
+    const missing = keys.filter((key, i) => found[i] === undefined && !this.rows.neverWritten(key));
     if (missing.length === 0) return found;
     const read = await this.views.readRows(this.view, missing);
     let next = 0;
-    return found.map((row) => row ?? read[next++]);
+    return keys.map((key, i) => found[i] ?? (missing[next] === key ? read[next++] : undefined));
   }
 }
 
 export function ownerNameOf(model: ProjectionModel): string {
   return `projection:${model.name}:${model.version}`;
+}
+
+function weightOfRow(row: StoredRow): number {
+  let weight = 200 + row.key.length;
+  for (const value of Object.values(row.fields)) {
+    weight += typeof value === 'string' ? 24 + value.length : Array.isArray(value) ? 24 + 40 * value.length : 24;
+  }
+  return weight;
+}
+
+function weightOfContribution(contribution: Contribution): number {
+  return 150 + contribution.length * 24;
 }
 
 /** For views in which nothing goes by time. */

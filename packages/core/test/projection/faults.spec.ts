@@ -65,6 +65,12 @@ describe('a step that fails half-way', () => {
     const w = await world({ clock });
     const broken = w.model(ByEvent, Cell, { on: SwitchedOn }, 'broken');
     const { runner, projections } = w.runner([broken, w.model(ByRoom, Cell, {}, 'good')]);
+    // Both views were begun before, so that their contributions are read.
+    const begun = w.runner([broken, w.model(ByRoom, Cell, {}, 'good')], 'before');
+    await begun.runner.start();
+    const first = await w.bus.for(Bulb, 'b').record(at(T, new SwitchedOn()));
+    await Promise.all(['broken', 'good'].map((name) => begun.projections.view<Cell>(name).caughtUp(first)));
+    await begun.runner.stop();
     let asked = 0;
     const read = w.ports.viewStore.readContributions.bind(w.ports.viewStore);
     w.ports.viewStore.readContributions = (ref, keys) => {

@@ -1,4 +1,7 @@
-/** One projection building its view from the feed: in memory, on LMDB beside its own commits replayed bare, and with late events. */
+/**
+ * One projection following the feed: in memory, on LMDB beside its own commits replayed bare, and with late events. In
+ * steps of 1,000 events, as a view that keeps up makes them; the larger steps of one that catches up are `restart`'s.
+ */
 import type { Layer, ViewCommit } from '@concursus/core';
 import type { BenchCase, CaseContext, Round, Side } from '../case.js';
 import { AGGREGATES, ByWattage, factOf, randomNumbers, START_MS } from '../model.js';
@@ -36,6 +39,9 @@ async function feed(layer: Layer<'persistent'>, size: number, late: number): Pro
   }
 }
 
+/** No larger steps while it catches up. */
+const IN_STEPS = { pageSize: APPEND, catchUpPageSize: APPEND } as const;
+
 /** Builds a view from nothing in each round, on a view store that `target` makes. */
 function builds(
   name: string,
@@ -52,7 +58,7 @@ function builds(
       return {
         operations: size,
         run: async () => {
-          const runner = runnerOf(road, [ByWattage], into);
+          const runner = runnerOf(road, [ByWattage], into, IN_STEPS);
           await runner.start();
           await caughtUp(road, runner, [ByWattage], into);
           await runner.stop();
@@ -78,7 +84,7 @@ async function commitsOf(road: Road): Promise<readonly ViewCommit[]> {
     commits.push(one);
     return commit(one);
   };
-  const runner = runnerOf(road, [ByWattage], { viewStore, checkpointStore });
+  const runner = runnerOf(road, [ByWattage], { viewStore, checkpointStore }, IN_STEPS);
   await runner.start();
   await caughtUp(road, runner, [ByWattage], { viewStore, checkpointStore });
   await runner.stop();
