@@ -5,6 +5,7 @@
 import { UnavailableError, ViewStore } from '@concursus/core';
 import type {
   AggregateKey,
+  ChangeRecord,
   Fields,
   FindOptions,
   IndexEntry,
@@ -23,6 +24,10 @@ import type { Session } from './session.js';
 
 /** Rows of one page of a scan, and keys of one step of a drop. */
 const PAGE_SIZE = 1_000;
+
+/** Changes of one stored entry, and characters of their text after which no more are added. */
+const CHANGES_AN_ENTRY = 256;
+const CHANGES_CHARACTERS_MAX = 65_536;
 
 /** The row that holds a view together: checkpoint, last change and the first change still kept. */
 interface ViewState {
@@ -97,7 +102,7 @@ export class LmdbViewStore extends ViewStore {
       commit.forget.length +
       commit.indexAdd.length +
       commit.indexRemove.length +
-      commit.changes.length * 2 +
+      Math.ceil(commit.changes.length / CHANGES_AN_ENTRY) * 2 +
       commit.notes.length +
       1;
     await session.env.queue.run(
@@ -117,51 +122,88 @@ export class LmdbViewStore extends ViewStore {
 
   /** Keys that are too long are refused before the transaction, in which nothing may fail half-way. */
   private checkKeys(commit: ViewCommit): void {
-    const { view } = commit;
-    for (const row of commit.rows) this.of(view).tail(row.key).view();
-    for (const entry of commit.indexAdd) this.indexKey(view, entry).view();
-  }
-
-  private indexKey(view: ViewRef, entry: IndexEntry): KeyWriter {
-    return this.of(view).anyText(entry.row).anyText(entry.field).tail(entry.order);
+    const keys = this.of(commit.view);
+    const { length } = keys;
+    for (const row of commit.rows) keys.backTo(length).tail(row.key).view();
+    for (const entry of commit.indexAdd) indexKey(keys.backTo(length), entry).view();
   }
 
   private contributionKey(view: ViewRef, aggregate: AggregateKey): Buffer {
-    return this.of(view).text(aggregate.tenant).text(aggregate.type).text(aggregate.id).view();
+    return aggregateKey(this.of(view), aggregate).view();
   }
 
   private write(db: ViewDatabases, commit: ViewCommit, state: ViewState | undefined): void {
-    const { view } = commit;
+    const keys = this.of(commit.view);
+    const { length } = keys;
     for (const row of commit.rows) {
       const text: RowText = [row.revision, row.contributors, row.fields];
-      db.rows.putSync(this.of(view).tail(row.key).view(), JSON.stringify(text));
+      db.rows.putSync(keys.backTo(length).tail(row.key).view(), JSON.stringify(text));
     }
     for (const { aggregate, value } of commit.contributions) {
-      db.contributions.putSync(this.contributionKey(view, aggregate), JSON.stringify(value));
+      db.contributions.putSync(aggregateKey(keys.backTo(length), aggregate).view(), JSON.stringify(value));
     }
-    for (const aggregate of commit.forget) db.contributions.removeSync(this.contributionKey(view, aggregate));
-    for (const entry of commit.indexRemove) db.index.removeSync(this.indexKey(view, entry).view());
+    for (const aggregate of commit.forget) {
+      db.contributions.removeSync(aggregateKey(keys.backTo(length), aggregate).view());
+    }
+    for (const entry of commit.indexRemove) db.index.removeSync(indexKey(keys.backTo(length), entry).view());
     for (const entry of commit.indexAdd) {
-      db.index.putSync(this.indexKey(view, entry).view(), JSON.stringify(entry.value));
+      db.index.putSync(indexKey(keys.backTo(length), entry).view(), JSON.stringify(entry.value));
     }
     for (const { key, value } of commit.notes) {
-      const at = this.of(view).tail(key).view();
+      const at = keys.backTo(length).tail(key).view();
       if (value === null) db.notes.removeSync(at);
       else db.notes.putSync(at, JSON.stringify(value));
     }
-    let lastChange = state?.lastChange ?? 0;
-    let firstChange = state?.firstChange ?? 1;
-    const keys = this.of(view);
-    const { length } = keys;
-    for (const change of commit.changes) {
-      const text: ChangeText = [change.key, change.revision, change.retract, change.assert, change.cause];
-      db.changes.putSync(keys.backTo(length).ordinal(++lastChange).view(), JSON.stringify(text));
-    }
-    for (; lastChange - firstChange >= this.changesKept; firstChange++) {
-      db.changes.removeSync(keys.backTo(length).ordinal(firstChange).view());
-    }
+    const lastChange = this.writeChanges(db.changes, keys, length, commit.changes, state?.lastChange ?? 0);
+    const firstChange = Math.max(state?.firstChange ?? 1, lastChange - this.changesKept + 1);
+    if (firstChange > (state?.firstChange ?? 1)) this.trimChanges(db.changes, keys, length, firstChange);
     const next: ViewState = { checkpoint: commit.checkpoint, lastChange, firstChange };
     db.states.putSync(keys.backTo(length).view(), JSON.stringify(next));
+  }
+
+  /** The changes of one commit share entries, each under the sequence of its first. @returns the last sequence */
+  private writeChanges(
+    changes: Texts,
+    keys: KeyWriter,
+    length: number,
+    records: readonly ChangeRecord[],
+    last: number,
+  ): number {
+    let entry: string[] = [];
+    let characters = 0;
+    let sequence = last;
+    const put = (): void => {
+      changes.putSync(
+        keys
+          .backTo(length)
+          .ordinal(sequence - entry.length + 1)
+          .view(),
+        `[${entry.join(',')}]`,
+      );
+      entry = [];
+      characters = 0;
+    };
+    for (const change of records) {
+      const text: ChangeText = [change.key, change.revision, change.retract, change.assert, change.cause];
+      const json = JSON.stringify(text);
+      entry.push(json);
+      characters += json.length;
+      sequence++;
+      if (entry.length === CHANGES_AN_ENTRY || characters > CHANGES_CHARACTERS_MAX) put();
+    }
+    if (entry.length > 0) put();
+    return sequence;
+  }
+
+  /** Removes the entries that hold nothing but changes before `firstChange`: all that begin before the one that holds it. */
+  private trimChanges(changes: Texts, keys: KeyWriter, length: number, firstChange: number): void {
+    const start = keys.backTo(length).copy();
+    const end = keys
+      .backTo(length)
+      .ordinal(firstChange + 1)
+      .copy();
+    const begun = [...changes.getKeys({ start, end })] as Uint8Array[];
+    for (let i = 0; i < begun.length - 1; i++) changes.removeSync(begun[i]!);
   }
 
   async readCheckpoint(view: ViewRef): Promise<string | undefined> {
@@ -292,13 +334,21 @@ export class LmdbViewStore extends ViewStore {
     }
     const keys = this.of(view);
     const { length } = keys;
-    const start = keys.ordinal(afterSequence + 1).copy();
-    const end = after(keys.backTo(length).view());
+    const first = keys.copy();
+    const end = after(first);
+    let start = keys.ordinal(afterSequence + 1).copy();
+    // The entry that holds the first one asked for may begin before it.
+    for (const key of db.changes.getKeys({ start, end: first, reverse: true, limit: 1 })) {
+      start = Buffer.from(key as Uint8Array);
+    }
     const changes: StoredChange[] = [];
-    for (const { key, value } of db.changes.getRange({ start, end, limit })) {
-      const [rowKey, revision, retract, assert, cause] = parse<ChangeText>(value);
-      const sequence = readOrdinal(Buffer.from(key as Uint8Array), length);
-      changes.push({ key: rowKey, revision, retract, assert, cause, sequence });
+    for (const { key, value } of db.changes.getRange({ start, end })) {
+      let sequence = readOrdinal(Buffer.from(key as Uint8Array), length);
+      for (const [rowKey, revision, retract, assert, cause] of changesOf(value)) {
+        if (changes.length >= limit) return changes;
+        if (sequence > afterSequence) changes.push({ key: rowKey, revision, retract, assert, cause, sequence });
+        sequence++;
+      }
     }
     return changes;
   }
@@ -360,6 +410,22 @@ export class LmdbViewStore extends ViewStore {
       } while (removed === PAGE_SIZE);
     }
   }
+}
+
+/** Behind the view's beginning. */
+function indexKey(keys: KeyWriter, entry: IndexEntry): KeyWriter {
+  return keys.anyText(entry.row).anyText(entry.field).tail(entry.order);
+}
+
+/** Behind the view's beginning. */
+function aggregateKey(keys: KeyWriter, aggregate: AggregateKey): KeyWriter {
+  return keys.text(aggregate.tenant).text(aggregate.type).text(aggregate.id);
+}
+
+/** An entry's changes; entries of one change alone, without a list around it, were written before. */
+function changesOf(value: string): readonly ChangeText[] {
+  const stored = parse<ChangeText | readonly ChangeText[]>(value);
+  return typeof stored[0] === 'string' ? [stored as ChangeText] : (stored as readonly ChangeText[]);
 }
 
 function rowOf(key: string, text: string): StoredRow {

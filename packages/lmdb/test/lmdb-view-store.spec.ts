@@ -53,6 +53,35 @@ describe('views', () => {
     await close();
   });
 
+  it('keep the changes of a commit together, and read and trim them one by one', async () => {
+    const layer = await openLayer(scratchFolder(), { changesKept: 700 });
+    const { viewStore } = layer.ports;
+    const view = refOf('a');
+    const changes = (count: number, step: number) =>
+      Array.from({ length: count }, (_, i) => ({
+        key: `row ${i}`,
+        revision: step + 1,
+        retract: null,
+        assert: { step, text: 'x'.repeat(i === 5 ? 70_000 : 1) },
+        cause: [],
+      }));
+    await viewStore.commit(commitOf(view, 0, { changes: changes(600, 0) }));
+    const sequences = async (from: number, limit: number): Promise<number[]> =>
+      (await viewStore.readChanges(view, from, limit)).map((each) => each.sequence);
+    expect(await sequences(0, 10_000)).toEqual(Array.from({ length: 600 }, (_, i) => i + 1));
+    expect(await sequences(254, 4)).toEqual([255, 256, 257, 258]);
+    expect((await viewStore.readChanges(view, 299, 1))[0]).toMatchObject({ key: 'row 299', sequence: 300 });
+    await viewStore.commit(commitOf(view, 1, { changes: changes(300, 1) }));
+    expect(await viewStore.lastChange(view)).toBe(900);
+    expect(await sequences(200, 2)).toEqual([201, 202]);
+    await expect(viewStore.readChanges(view, 199, 1)).rejects.toMatchObject({ code: 'CHANGES_TRIMMED' });
+    expect(await sequences(200, 10_000)).toHaveLength(700);
+    await viewStore.commit(commitOf(view, 2, { changes: changes(2_000, 2) }));
+    expect((await sequences(2_200, 10_000)).at(-1)).toBe(2_900);
+    await expect(viewStore.readChanges(view, 2_199, 1)).rejects.toMatchObject({ code: 'CHANGES_TRIMMED' });
+    await layer.close();
+  });
+
   it('refuse a key that LMDB cannot hold, and change nothing', async () => {
     const layer = await openLayer(scratchFolder());
     const { viewStore } = layer.ports;

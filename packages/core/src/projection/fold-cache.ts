@@ -15,7 +15,7 @@ import { Seen } from './seen.js';
 /** Facts between two states of a tail: what a late event folds beyond its distance. A copy costs less than one fold. */
 const SEGMENT_FACTS = 8;
 /** Segments of a tail at first and at most. Each late event that came before its tail doubles them: who has none pays for none. */
-const SEGMENTS_MIN = 2;
+const SEGMENTS_MIN = 4;
 const SEGMENTS_MAX = 16;
 /** Bytes of all states and of all tails kept, about. Tails go first: a state alone takes events in order. */
 const STATES_BYTES_MAX = 16 * 1_048_576;
@@ -171,8 +171,9 @@ export class FoldCache {
       if (tail.length > this.segments) this.tailBytes -= bytesOf(tail.shift()!);
     }
     kept.state = model.apply(kept.state, fact);
+    // Initial events fold first: behind another one none follows.
+    if (kept.initials === kept.events && model.rankOf(fact) === RANK_INITIAL) kept.initials++;
     kept.events++;
-    if (model.rankOf(fact) === RANK_INITIAL) kept.initials++;
     kept.last = fact;
     segment.facts.push(fact);
     const bytes = FACT_BYTES + fact.content.length;
@@ -223,14 +224,14 @@ export class FoldCache {
     kept.initials = initials;
     kept.last = before;
     let next = 0;
-    for (const fact of known) {
-      for (; next < late.length; next++) {
-        const order = compareFold(model, late[next]!, fact);
-        if (order > 0) break;
-        if (order < 0) this.append(model, kept, late[next]!);
-      }
-      this.append(model, kept, fact);
+    let k = 0;
+    while (next < late.length && k < known.length) {
+      const order = compareFold(model, late[next]!, known[k]!);
+      if (order > 0) this.append(model, kept, known[k++]!);
+      else if (order < 0) this.append(model, kept, late[next++]!);
+      else next++;
     }
+    for (; k < known.length; k++) this.append(model, kept, known[k]!);
     for (; next < late.length; next++) this.append(model, kept, late[next]!);
     return true;
   }
