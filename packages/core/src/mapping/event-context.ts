@@ -1,6 +1,7 @@
 /** What a handler learns about an event beside its parameters. Made per handled event, from the fact, at stops 10 and 13 of the walk. */
 import type { Fact, Metadata } from '../model/event.js';
 
+/** Its properties are getters, which destructuring reads and a spread does not copy: `JSON.stringify` writes them all. */
 export interface EventContext {
   readonly tenant: string;
   readonly aggregateType: string;
@@ -24,47 +25,76 @@ export interface EventContext {
 
 const NO_METADATA: Metadata = Object.freeze({});
 
-/** One hidden class for all contexts; the digest stays with the fact, so that it is hashed at most once. */
+/** The fact behind a face of getters: a context costs one small object, whatever its handler looks at. */
 class FactContext implements EventContext {
-  readonly tenant: string;
-  readonly aggregateType: string;
-  readonly aggregateId: string;
-  readonly name: string;
-  readonly version: string;
-  readonly at: number;
-  readonly streamId: string;
-  readonly sequence: number;
-  readonly processedAt: number;
-  readonly processingId: string;
-  readonly metadata: Metadata;
   readonly #fact: Fact;
 
   constructor(fact: Fact) {
-    this.tenant = fact.tenant;
-    this.aggregateType = fact.aggregateType;
-    this.aggregateId = fact.aggregateId;
-    this.name = fact.name;
-    this.version = fact.version;
-    this.at = fact.eventTime;
-    this.streamId = fact.streamId;
-    this.sequence = fact.sequence;
-    this.processedAt = fact.processedAt;
-    this.processingId = fact.processingId;
-    this.metadata =
-      fact.metadata === undefined
-        ? NO_METADATA
-        : Object.isFrozen(fact.metadata)
-          ? fact.metadata
-          : Object.freeze({ ...fact.metadata });
     this.#fact = fact;
+  }
+
+  get tenant(): string {
+    return this.#fact.tenant;
+  }
+
+  get aggregateType(): string {
+    return this.#fact.aggregateType;
+  }
+
+  get aggregateId(): string {
+    return this.#fact.aggregateId;
+  }
+
+  get name(): string {
+    return this.#fact.name;
+  }
+
+  get version(): string {
+    return this.#fact.version;
+  }
+
+  get at(): number {
+    return this.#fact.eventTime;
+  }
+
+  get streamId(): string {
+    return this.#fact.streamId;
+  }
+
+  get sequence(): number {
+    return this.#fact.sequence;
+  }
+
+  get processedAt(): number {
+    return this.#fact.processedAt;
+  }
+
+  get processingId(): string {
+    return this.#fact.processingId;
+  }
+
+  get metadata(): Metadata {
+    const { metadata } = this.#fact;
+    if (metadata === undefined) return NO_METADATA;
+    return Object.isFrozen(metadata) ? metadata : Object.freeze({ ...metadata });
   }
 
   get digest(): string {
     return this.#fact.digest;
   }
+
+  /** As a plain object: for logs, and for whoever hands a context on. */
+  toJSON(): EventContext {
+    const { tenant, aggregateType, aggregateId, name, version, at, streamId, sequence } = this;
+    const { processedAt, processingId, metadata, digest } = this;
+    return {
+      ...{ tenant, aggregateType, aggregateId, name, version, at, streamId, sequence },
+      ...{ processedAt, processingId, metadata, digest },
+    };
+  }
 }
 
-/** The context of a fact. Changing it reaches nobody else: neither the fact nor another handler's context. */
+/** The context of a fact. It cannot be changed, and nothing that it gives reaches the fact or another handler. */
 export function contextOf(fact: Fact): EventContext {
   return new FactContext(fact);
 }

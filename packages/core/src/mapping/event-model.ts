@@ -101,10 +101,14 @@ export class EventModel {
    * HandlerError `HANDLER_FAILED` from an upcaster
    */
   hydrate(fact: Fact): object {
-    const parameters = fact.version === this.version ? fact.parameters : this.current(fact.parameters, fact.version);
+    if (fact.version !== this.version) return this.instance(this.current(fact.wire, fact.version), false);
+    return this.instance(fact.wire, fact.isFlat);
+  }
+
+  private instance(parameters: Parameters, flat: boolean): object {
     return this.meta.schema === undefined
-      ? this.hydrator.hydrate(parameters)
-      : this.hydrator.hydrate(parameters, this.keptBySchema(parameters));
+      ? this.hydrator.hydrate(parameters, flat)
+      : this.hydrator.hydrate(parameters, flat, this.keptBySchema(parameters));
   }
 
   /** The parameters in the current version. */
@@ -140,10 +144,10 @@ export class EventModel {
     const verdict: ValidationResult = undeclared === undefined ? VALID : { ok: true, undeclared };
     // Without decorators only codecs can object, by hydrating.
     if (this.validator === undefined) {
-      if (this.hydrator.maps) this.hydrator.hydrate(parameters);
+      if (this.hydrator.maps) this.hydrator.hydrate(parameters, false);
       return verdict;
     }
-    const answer = this.validator.validate(this.hydrator.hydrate(parameters), this.wireOf);
+    const answer = this.validator.validate(this.hydrator.hydrate(parameters, false), this.wireOf);
     if (answer === undefined) return verdict;
     return answer instanceof Promise
       ? answer.then(

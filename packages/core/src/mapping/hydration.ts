@@ -37,6 +37,17 @@ export function copyWire(value: WireValue): WireValue {
   return copy;
 }
 
+/** False when a class's prototype chain has an accessor or a constant, which an assignment would run or stop at. */
+function takesStores(prototype: object): boolean {
+  for (let at: object | null = prototype; at !== null; at = Object.getPrototypeOf(at) as object | null) {
+    for (const [key, property] of Object.entries(Object.getOwnPropertyDescriptors(at))) {
+      // The accessor of `Object.prototype` is for a key that no parameter has.
+      if (property.writable !== true && key !== '__proto__') return false;
+    }
+  }
+  return true;
+}
+
 function define(target: object, property: string, value: unknown): void {
   Object.defineProperty(target, property, { value, writable: true, enumerable: true, configurable: true });
 }
@@ -52,10 +63,13 @@ export class Hydrator {
   private readonly byWire = new Map<string, FieldPlan>();
   /** True when instances and wire form differ in more than their prototype. */
   readonly maps: boolean;
+  /** True when every key may be assigned: nothing on the prototype intercepts a store. */
+  private readonly assignable: boolean;
 
   /** @throws ConfigurationError `INVALID_OPTION` when two properties share a wire name or a wire name is forbidden */
   constructor(cls: EventClass, fields: ReadonlyMap<string, FieldMeta>, declared: ReadonlySet<string> | undefined) {
     this.prototype = cls.prototype as object;
+    this.assignable = takesStores(this.prototype);
     // A constructor of our own with the class's prototype: its instances are the class's, and V8 gives them one shape.
     const Instance = function () {} as unknown as new () => Record<string, unknown>;
     Instance.prototype = this.prototype;
@@ -105,10 +119,15 @@ export class Hydrator {
 
   /**
    * An instance with its own copy of everything. Undeclared keys are left out when the class declares its keys, or by `keep`.
+   * @param flat the parameters hold no array, object or key that could reach a prototype (`Fact.isFlat`)
    * @throws InvalidEventError what a codec throws (`PARAMETER_TYPE` with the path)
    */
-  hydrate(parameters: Parameters, keep?: ReadonlySet<string>): object {
+  hydrate(parameters: Parameters, flat: boolean, keep?: ReadonlySet<string>): object {
     const instance = new this.Instance();
+    if (flat && this.assignable && this.plans === undefined && !this.maps && keep === undefined) {
+      // The usual event: one call that V8 has compiled, where a store a key would look each of them up again.
+      return Object.assign(instance, parameters);
+    }
     if (this.plans !== undefined) {
       for (let i = 0; i < this.plans.length; i++) {
         const plan = this.plans[i]!;

@@ -2,6 +2,7 @@
  * The event as the road carries it: a `Fact`. Stop 2 of the walk makes it, the log stamps it, a store keeps it,
  * and every reader gets it back in the same form.
  */
+import { canonicalJson, isForbiddenKey } from './canonical-json.js';
 import { digestOf } from './digest.js';
 
 /** A value in wire form: what JSON can hold. Dates, bigints and bytes travel through declared codecs. */
@@ -44,9 +45,19 @@ export interface FactInit {
   readonly amends?: Fact | undefined;
 }
 
+/** A new fact whose parameters are at hand, checked and copied (`CanonicalCopier`): its text is written when somebody asks. */
+export interface CopiedFactInit extends Omit<FactInit, 'content'> {
+  readonly content?: undefined;
+  /** Nobody else holds it, or anything in it. */
+  readonly held: Parameters;
+  /** True when no value of it is an array or object. */
+  readonly flat: boolean;
+}
+
 /**
  * One event. Facts are made by `new Fact` only, so that all share one hidden class; they are never changed after the
- * log stamped them. Content and digest are computed once, the digest only when asked for: a store compares `content`.
+ * log stamped them. Its parameters are held as text, as values, or both: whichever it was not made with is made when
+ * somebody asks, at most once. So is the digest.
  */
 export class Fact {
   readonly tenant: string;
@@ -58,7 +69,6 @@ export class Fact {
   readonly streamId: string;
   readonly sequence: number;
   readonly characteristics: number;
-  readonly content: string;
   readonly metadata: Metadata | undefined;
   /** As recorded, when this is how an amendment has it: its identity is that fact's. Undefined for every stored fact. */
   readonly amends: Fact | undefined;
@@ -68,10 +78,15 @@ export class Fact {
   processedAt: number;
   /** How often it came again; filled only by reads that ask for it. Outside states and views. */
   repeats: number;
-  private parsed: Parameters | undefined;
+  // At least one of these two is there.
+  private text: string | undefined;
+  private held: Parameters | undefined;
+  /** Undefined until somebody wants to know. */
+  private flat: boolean | undefined;
   private hash: string | undefined;
 
-  constructor(init: FactInit, processingId = '', processedAt = -1) {
+  /** Takes what a fact is made of, also a fact itself or a spread of one: the copy is not logged unless the other arguments say so. */
+  constructor(init: FactInit | CopiedFactInit, processingId = '', processedAt = -1) {
     this.tenant = init.tenant;
     this.aggregateType = init.aggregateType;
     this.aggregateId = init.aggregateId;
@@ -81,25 +96,66 @@ export class Fact {
     this.streamId = init.streamId;
     this.sequence = init.sequence;
     this.characteristics = init.characteristics;
-    this.content = init.content;
     this.metadata = init.metadata;
     this.amends = init.amends;
     this.processingId = processingId;
     this.processedAt = processedAt;
     this.repeats = 0;
-    this.parsed = undefined;
+    const { content } = init;
+    if (content === undefined) {
+      // A spread has the fields that a fact holds instead of its accessors.
+      const parts = init as { readonly text?: string; readonly held?: Parameters; readonly flat?: boolean };
+      this.text = parts.text;
+      this.held = parts.held;
+      this.flat = parts.flat;
+    } else {
+      this.text = content;
+      this.held = undefined;
+      this.flat = undefined;
+    }
     this.hash = undefined;
   }
 
-  /** The parameters in wire form. Shared by all readers: never change them; `hydrate` gives a handler its own copy. */
+  /** The parameters as received, in RFC 8785 form: what durable stores keep and digests cover. */
+  get content(): string {
+    return (this.text ??= canonicalJson(this.held));
+  }
+
+  /** The parameters in wire form, shared by all readers: never change them (those not yet written as text are frozen); `hydrate` gives a handler its own copy. */
   get parameters(): Parameters {
-    return (this.parsed ??= JSON.parse(this.content) as Parameters);
+    const parameters = this.wire;
+    if (this.text === undefined) freezeDeep(parameters);
+    return parameters;
+  }
+
+  /** @internal The parameters for code that only reads and copies them. */
+  get wire(): Parameters {
+    return (this.held ??= JSON.parse(this.content) as Parameters);
+  }
+
+  /** @internal True when a copy of the parameters need not go deeper than their keys, and each key may be assigned. */
+  get isFlat(): boolean {
+    return (this.flat ??= flatAndSafe(this.wire));
   }
 
   /** SHA-256, in hex, of the RFC 8785 form of `{ name, parameters, version }`: tells conflicting contents of one identity apart. */
   get digest(): string {
     return (this.hash ??= digestOf(this.name, this.version, this.content));
   }
+}
+
+function flatAndSafe(parameters: Parameters): boolean {
+  for (const key in parameters) {
+    if (typeof parameters[key] === 'object' && parameters[key] !== null) return false;
+    if (isForbiddenKey(key)) return false;
+  }
+  return true;
+}
+
+function freezeDeep(value: WireValue | Parameters): void {
+  if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return;
+  Object.freeze(value);
+  for (const part of Object.values(value)) freezeDeep(part as WireValue);
 }
 
 /** Whose event it is. */

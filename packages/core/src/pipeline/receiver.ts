@@ -4,8 +4,8 @@
  */
 import type { AggregateModel, EventModel } from '../mapping/event-registry.js';
 import type { ValidationResult } from '../mapping/validation.js';
+import { CanonicalCopier, canonicalJson } from '../model/canonical-json.js';
 import { CORRECTION, CORRECTION_PREFIX, correctionName, readCorrection } from '../model/correction.js';
-import { canonicalJson } from '../model/canonical-json.js';
 import { ConcursusError, InvalidEventError } from '../model/errors.js';
 import type { EventInput } from '../model/event-input.js';
 import { fromEventJson } from '../model/event-json.js';
@@ -83,7 +83,15 @@ export class Receiver {
   /** `ignoreBOM` keeps a byte-order mark in the text, where JSON refuses it: nothing is stripped silently. */
   private readonly utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
+  private readonly copiers = new Map<EventModel, CanonicalCopier>();
+
   constructor(private readonly registry: KnownAggregates) {}
+
+  private copierOf(event: EventModel): CanonicalCopier {
+    let copier = this.copiers.get(event);
+    if (copier === undefined) this.copiers.set(event, (copier = new CanonicalCopier()));
+    return copier;
+  }
 
   /** Decides each pending item of the batch: it has a fact afterwards, or is rejected. Never throws for an input. */
   receive(batch: Batch, options: RecordOptions, firstIndex: number): void | Promise<void> {
@@ -169,28 +177,36 @@ export class Receiver {
       });
     }
     // Before validation: this bounds the depth and refuses forbidden keys, so that what follows may recurse and copy.
-    const content = canonicalJson(parameters);
-    if (content.length * 3 > limits.parametersBytes && utf8Length(content) > limits.parametersBytes) {
-      throw new InvalidEventError(
-        'LIMIT_EXCEEDED',
-        `The parameters of ${aggregateType} "${name}" have more than ${limits.parametersBytes} bytes.`,
-        { fix: 'Keep large values elsewhere and send a reference.' },
-      );
+    const copier = this.copierOf(event);
+    const held = copier.copy(parameters, limits.parametersBytes);
+    const { characteristics } = event;
+    let judged: Parameters;
+    if (held === undefined) {
+      const content = contentOf(parameters, aggregateType, name);
+      judged = parameters as Parameters;
+      item.fact = new Fact({
+        ...{ tenant, aggregateType, aggregateId, name, version, eventTime },
+        ...{ streamId, sequence, characteristics, content, metadata },
+      });
+    } else {
+      judged = held;
+      item.fact = new Fact({
+        tenant,
+        aggregateType,
+        aggregateId,
+        name,
+        version,
+        eventTime,
+        streamId,
+        sequence,
+        characteristics,
+        content: undefined,
+        metadata,
+        held,
+        flat: copier.flat,
+      });
     }
-    item.fact = new Fact({
-      tenant,
-      aggregateType,
-      aggregateId,
-      name,
-      version,
-      eventTime,
-      streamId,
-      sequence,
-      characteristics: event.characteristics,
-      content,
-      metadata,
-    });
-    const result = event.validate(parameters as Parameters, version);
+    const result = event.validate(judged, version);
     if (result instanceof Promise) {
       return result.then(
         (settled) => judge(item, settled),
@@ -262,6 +278,19 @@ export class Receiver {
     judge(item, result);
     return undefined;
   }
+}
+
+/** The text of parameters that are not in order, or large: made at once, to refuse what is wrong in them. */
+function contentOf(parameters: object, aggregateType: string, name: string): string {
+  const content = canonicalJson(parameters);
+  if (content.length * 3 > limits.parametersBytes && utf8Length(content) > limits.parametersBytes) {
+    throw new InvalidEventError(
+      'LIMIT_EXCEEDED',
+      `The parameters of ${aggregateType} "${name}" have more than ${limits.parametersBytes} bytes.`,
+      { fix: 'Keep large values elsewhere and send a reference.' },
+    );
+  }
+  return content;
 }
 
 function accepts(event: EventModel, version: string): boolean {
