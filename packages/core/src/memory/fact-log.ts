@@ -79,7 +79,8 @@ export class FactLog {
    * ids of some seven minutes: an id costs one join of two strings, and keeps no characters of its own in memory.
    */
   private startIds(time: ProcessingTime): void {
-    const low = processingIdLow(time);
+    // The usual next time is the next tick of the same millisecond.
+    const low = time.ms === this.last.ms ? (this.low + 1) >>> 0 : processingIdLow(time);
     if (low < this.low || !(time.ms - this.idsSinceMs < SLOW_PART_MS)) {
       this.slow = processingIdPrefix(time).slice(8);
       this.tails = [];

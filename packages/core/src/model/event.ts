@@ -83,6 +83,8 @@ export class Fact {
   private held: Parameters | undefined;
   /** Undefined until somebody wants to know. */
   private flat: boolean | undefined;
+  /** True while the parameters may not be shown: the copy of the receiver, which content and handlers' copies are made of. */
+  private unshown: boolean;
   private hash: string | undefined;
 
   /** Takes what a fact is made of, also a fact itself or a spread of one: the copy is not logged unless the other arguments say so. */
@@ -108,10 +110,12 @@ export class Fact {
       this.text = parts.text;
       this.held = parts.held;
       this.flat = parts.flat;
+      this.unshown = true;
     } else {
       this.text = content;
       this.held = undefined;
       this.flat = undefined;
+      this.unshown = false;
     }
     this.hash = undefined;
   }
@@ -121,10 +125,13 @@ export class Fact {
     return (this.text ??= canonicalJson(this.held));
   }
 
-  /** The parameters in wire form, shared by all readers: never change them (those not yet written as text are frozen); `hydrate` gives a handler its own copy. */
+  /** The parameters in wire form. Shared by all readers: never change them; `hydrate` gives a handler its own copy. Those of a fact just received are frozen. */
   get parameters(): Parameters {
     const parameters = this.wire;
-    if (this.text === undefined) freezeDeep(parameters);
+    if (this.unshown) {
+      freezeDeep(parameters);
+      this.unshown = false;
+    }
     return parameters;
   }
 

@@ -19,9 +19,9 @@ import { Batch, BatchItem } from './batch.js';
 import type { AdmitAdded } from './batch.js';
 import { EventBuffer } from './buffer.js';
 import type { Deduplicator } from './deduplicator.js';
-import { EventLog } from './event-log.js';
+import { appendsOf, settle } from './event-log.js';
 import { MiddlewareChain, middlewareMetaOf } from './middleware.js';
-import type { BatchMiddleware, MiddlewareOptions } from './middleware.js';
+import type { BatchMiddleware, MiddlewareOptions, Stage } from './middleware.js';
 import { Publisher } from './publisher.js';
 import type { FactConsumer, TransientHandler } from './publisher.js';
 import { QuarantineKeeper } from './quarantine-keeper.js';
@@ -80,7 +80,6 @@ export class EventBus {
     publish: new MiddlewareChain(),
   };
   private readonly receiver: Receiver;
-  private readonly log: EventLog;
   /** Validates what a middleware adds: a complete event, to which the sender's decoder and clock mean nothing. */
   private readonly admitAdded: AdmitAdded;
   private readonly keeper: QuarantineKeeper;
@@ -100,7 +99,6 @@ export class EventBus {
       item.receivedAt = options.clock.now();
       return this.receiver.admit(item, NO_OPTIONS, -1);
     };
-    this.log = new EventLog(options.store);
     this.keeper = new QuarantineKeeper(options.quarantine, options.clock);
     this.admission = new Admission(options.itemsInFlightMax ?? 16_384, options.callsWaitingMax ?? 10_000);
     this.publisher = new Publisher({ queueMax: options.publishQueueMax ?? 10_000, onError: options.onError });
@@ -323,8 +321,9 @@ export class EventBus {
     if (received !== undefined) await received;
     if (turn !== undefined) await turn;
     const chain = this.chains.receive;
-    if (chain.empty) await this.hold(batch, options);
-    else await this.guarded(batch, chain, () => this.hold(batch, options), 'receive');
+    await (chain.empty
+      ? this.hold(batch, options)
+      : this.guarded(batch, chain, () => this.hold(batch, options), 'receive'));
     if (options.quarantine !== false) {
       const kept = this.keeper.keep(batch);
       if (kept !== undefined) await kept;
@@ -332,11 +331,21 @@ export class EventBus {
   }
 
   /** Gives the batch to the configured level: the durable layer or the store. */
-  private async hold(batch: Batch, options: RecordOptions): Promise<void> {
+  private hold(batch: Batch, options: RecordOptions): Promise<void> {
+    // A checkpoint must be saved in the events' own transaction: such a load goes past cache and buffer.
+    if (options.checkpoint !== undefined) return this.logAndPublish(batch, options);
     const { deduplicator } = this.options;
-    if (deduplicator !== undefined && options.checkpoint === undefined) await deduplicator.lookUp(batch);
-    // A checkpoint must be saved in the events' own transaction: such a load goes past the buffer.
-    if (this.buffer !== undefined && options.checkpoint === undefined) {
+    if (deduplicator === undefined && this.buffer === undefined) return this.logAndPublish(batch, options);
+    return this.holdInLayers(batch, options, deduplicator);
+  }
+
+  private async holdInLayers(
+    batch: Batch,
+    options: RecordOptions,
+    deduplicator: Deduplicator | undefined,
+  ): Promise<void> {
+    if (deduplicator !== undefined) await deduplicator.lookUp(batch);
+    if (this.buffer !== undefined) {
       await this.buffer.publish(batch);
       batch.answered = true;
     } else await this.logAndPublish(batch, options);
@@ -344,17 +353,10 @@ export class EventBus {
 
   private async logAndPublish(batch: Batch, options: RecordOptions): Promise<void> {
     const { log, publish } = this.chains;
-    if (log.empty) await this.store(batch, options);
-    else await this.guarded(batch, log, () => this.store(batch, options), 'log');
+    await (log.empty ? this.store(batch, options) : this.guarded(batch, log, () => this.store(batch, options), 'log'));
     if (!batch.answered) return;
     if (publish.empty) this.publish(batch);
-    else {
-      try {
-        await publish.run(batch, async () => this.publish(batch));
-      } catch (error) {
-        this.options.onError(error, 'a middleware of stage publish');
-      }
-    }
+    else await this.guarded(batch, publish, async () => this.publish(batch), 'publish');
   }
 
   private async store(batch: Batch, options: RecordOptions): Promise<void> {
@@ -368,7 +370,8 @@ export class EventBus {
       if (options.quarantine !== false) kept = this.keeper.keep(batch);
       kept?.catch(() => undefined); // awaited below, unless the append fails first
     }
-    await this.log.append(batch, append);
+    const appends = appendsOf(batch);
+    if (appends.length > 0) settle(batch, await this.options.store.append(appends, append));
     if (kept !== undefined) await kept;
     batch.answered = true;
     this.options.deduplicator?.mark(batch);
@@ -383,18 +386,20 @@ export class EventBus {
     }
   }
 
-  /** Runs a chain before or around the store: what is not handed on is dropped; an error refuses the batch, or is reported once the store has it. */
-  private async guarded(
-    batch: Batch,
-    chain: MiddlewareChain,
-    inner: () => Promise<void>,
-    stage: string,
-  ): Promise<void> {
+  /** Runs a chain: what is not handed on to the store is dropped; an error refuses the batch, or is reported once the store has it. */
+  private async guarded(batch: Batch, chain: MiddlewareChain, inner: () => Promise<void>, stage: Stage): Promise<void> {
+    const run = chain.start(batch, inner);
     try {
-      await chain.run(batch, inner);
+      await run.first;
     } catch (error) {
-      if (!batch.answered) throw error;
-      this.options.onError(error, `a middleware of stage ${stage}, after the store`);
+      run.fail(error);
+    }
+    const rest = run.rest();
+    if (rest !== undefined) await rest;
+    if (run.failure !== undefined) {
+      if (!batch.answered) throw run.failure.error;
+      const where = `a middleware of stage ${stage}`;
+      this.options.onError(run.failure.error, stage === 'publish' ? where : `${where}, after the store`);
     }
     batch.dropPending(`A middleware of stage ${stage} did not hand it on.`);
   }

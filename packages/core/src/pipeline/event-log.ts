@@ -1,48 +1,40 @@
 /**
- * Stop 7 of the walk: hands what is still pending to the store, which stamps it with its processing time and keeps it.
- * From here an event is a fact. One call of the store a batch; the store decides the outcomes, also within one batch.
+ * Stop 7 of the walk: what the store is asked for, and what its answer means to each item. The store stamps facts with
+ * their processing time and decides the outcomes, also within one batch; from there an event is a fact.
  */
 import type { Fact } from '../model/event.js';
-import type { Append, AppendOptions, EventStore } from '../ports/event-store.js';
-import type { Batch, BatchItem } from './batch.js';
+import type { Append, AppendResult } from '../ports/event-store.js';
+import type { Batch } from './batch.js';
 
-export class EventLog {
-  constructor(private readonly store: EventStore) {}
+/** Seals the batch and takes what is still pending in it: one append when it came together, else one an item. One call of the store a batch. */
+export function appendsOf(batch: Batch): Append[] {
+  batch.seal();
+  const { items } = batch;
+  const appends: Append[] = [];
+  let facts: Fact[] | undefined;
+  for (let i = 0; i < items.length; i++) {
+    const item = items[i]!;
+    if (item.outcome !== 'pending') continue;
+    if (facts === undefined || !batch.together) appends.push({ facts: (facts = []), receivedAt: item.receivedAt });
+    facts.push(item.fact!);
+  }
+  return appends;
+}
 
-  /**
-   * Stores the pending items: as one append when they came together, else each as its own. Resolves when they are as
-   * durable as the store promises, every item with its outcome; rejects with nothing of it acknowledged.
-   */
-  async append(batch: Batch, options: AppendOptions | undefined): Promise<void> {
-    batch.seal();
-    const items: BatchItem[] = [];
-    const appends: Append[] = [];
-    if (batch.together) {
-      const facts: Fact[] = [];
-      for (let i = 0; i < batch.items.length; i++) {
-        const item = batch.items[i]!;
-        if (item.outcome !== 'pending') continue;
-        items.push(item);
-        facts.push(item.fact!);
-      }
-      if (facts.length > 0) appends.push({ facts, receivedAt: items[0]!.receivedAt });
-    } else {
-      for (let i = 0; i < batch.items.length; i++) {
-        const item = batch.items[i]!;
-        if (item.outcome !== 'pending') continue;
-        items.push(item);
-        appends.push({ facts: [item.fact!], receivedAt: item.receivedAt });
-      }
+/** Gives each pending item the outcome that the store answered, in the same order. */
+export function settle(batch: Batch, results: readonly AppendResult[]): void {
+  const { items } = batch;
+  let at = 0;
+  for (let i = 0; i < results.length; i++) {
+    const { outcomes, position } = results[i]!;
+    for (let j = 0; j < outcomes.length; j++) {
+      while (at < items.length && items[at]!.outcome !== 'pending') at++;
+      if (at === items.length) throw new Error('The store answered more outcomes than it got facts.');
+      items[at++]!.outcome = outcomes[j]!;
     }
-    if (items.length === 0) return;
-
-    const results = await this.store.append(appends, options);
-    let at = 0;
-    for (let i = 0; i < results.length; i++) {
-      const { outcomes, position } = results[i]!;
-      for (let j = 0; j < outcomes.length; j++) items[at++]!.outcome = outcomes[j]!;
-      batch.position = batch.position === undefined ? position : batch.position.join(position);
-    }
-    if (at !== items.length) throw new Error(`The store answered ${at} outcomes for ${items.length} facts.`);
+    batch.position = batch.position === undefined ? position : batch.position.join(position);
+  }
+  for (; at < items.length; at++) {
+    if (items[at]!.outcome === 'pending') throw new Error('The store answered fewer outcomes than it got facts.');
   }
 }

@@ -76,54 +76,94 @@ export class MiddlewareChain {
     this.entries = [...this.entries, { middleware, order }].sort((a, b) => a.order - b.order);
   }
 
-  /**
-   * Runs the chain around `inner`. Resolves when every step has ended, also those that a middleware started and did not wait for;
-   * rejects with the first error of any of them. True when `inner` was reached.
-   */
-  async run(batch: Batch, inner: () => Promise<void>): Promise<boolean> {
-    const entries = this.entries;
-    const steps: Promise<void>[] = [];
-    let failed = false;
-    let failure: unknown;
-    let reached = false;
-    let over = false;
+  /** Starts the chain around `inner`. */
+  start(batch: Batch, inner: () => Promise<void>): ChainRun {
+    return new ChainRun(this.entries, batch, inner);
+  }
+}
 
-    const fail = (error: unknown): void => {
-      if (failed) return;
-      failed = true;
-      failure = error;
-    };
-    const step = async (index: number): Promise<void> => {
-      try {
-        if (index === entries.length) {
-          reached = true;
-          await inner();
-          return;
-        }
-        let called = false;
-        await entries[index]!.middleware.handle(batch, () => {
-          if (called || over) {
-            const error = nextCalledWrongly(entries[index]!.middleware, called);
-            fail(error);
-            return Promise.reject(error);
-          }
-          called = true;
-          const next = step(index + 1);
-          next.catch(ignore); // `fail` has it already: a middleware that does not wait must not end the process
-          steps.push(next);
-          return next;
-        });
-      } catch (error) {
-        fail(error);
-        throw error;
+/**
+ * One batch on its way through a chain. It has ended when `first` has, and then `rest`; then `failure` has the first
+ * error of any step. A middleware that hands back what `next()` gave it costs no promise.
+ */
+export class ChainRun {
+  /** The outermost step. */
+  readonly first: Promise<void>;
+  failure: { readonly error: unknown } | undefined = undefined;
+  /** Steps that a middleware did not hand back: it may not wait for them. */
+  private readonly apart: Promise<void>[] = [];
+  private over = false;
+
+  constructor(
+    private readonly entries: readonly Entry[],
+    private readonly batch: Batch,
+    private readonly inner: () => Promise<void>,
+  ) {
+    this.first = this.step(0);
+  }
+
+  /** Only the first one counts. */
+  fail(error: unknown): void {
+    this.failure ??= { error };
+  }
+
+  /** To be called when `first` has ended: a promise only while other steps go on. */
+  rest(): Promise<void> | undefined {
+    if (this.apart.length > 0) return this.waitForRest();
+    this.over = true;
+    return undefined;
+  }
+
+  private async waitForRest(): Promise<void> {
+    for (let i = 0; i < this.apart.length; i++) await this.apart[i]!.catch(ignore);
+    this.over = true;
+  }
+
+  private step(index: number): Promise<void> {
+    if (index === this.entries.length) return this.inner();
+    const { middleware } = this.entries[index]!;
+    let next: Promise<void> | undefined;
+    let returned = false;
+    const handOn = (): Promise<void> => {
+      if (next !== undefined || this.over) {
+        const error = nextCalledWrongly(middleware, next !== undefined);
+        this.fail(error);
+        return Promise.reject(error);
       }
+      next = this.step(index + 1);
+      if (returned) this.keep(next);
+      return next;
     };
+    try {
+      const handled = middleware.handle(this.batch, handOn);
+      returned = true;
+      if (next !== undefined) {
+        if (handled === next) return next;
+        this.keep(next);
+      }
+      return handled === undefined ? Promise.resolve() : this.ended(handled);
+    } catch (error) {
+      returned = true;
+      if (next !== undefined) this.keep(next);
+      this.fail(error);
+      return Promise.reject(error);
+    }
+  }
 
-    steps.push(step(0));
-    for (let i = 0; i < steps.length; i++) await steps[i]!.catch(ignore);
-    over = true;
-    if (failed) throw failure;
-    return reached;
+  /** Waits for whatever a middleware returned, and keeps its error: an outer middleware may catch it. */
+  private async ended(handled: Promise<void>): Promise<void> {
+    try {
+      await handled;
+    } catch (error) {
+      this.fail(error);
+      throw error;
+    }
+  }
+
+  /** A middleware that does not wait for its next step must not end the process. */
+  private keep(step: Promise<void>): void {
+    this.apart.push(step);
+    step.catch((error: unknown) => this.fail(error));
   }
 }
 

@@ -27,20 +27,27 @@ export interface PublisherOptions {
 
 /** Facts handled before other work of the process gets its turn. */
 const TURN_FACTS = 256;
+/** Facts that wait when a sender who gives nobody a turn is taken at its word: see `hurry`. */
+const HURRY_FACTS = 1_024;
 const NOBODY: readonly Subscriber[] = [];
 
 export class Publisher {
   /** Facts that found the queue full, since the start. */
   overflowed = 0;
   private readonly queueMax: number;
-  private readonly byType = new Map<string, readonly Subscriber[]>();
+  private readonly hurryFacts: number;
+  /** By aggregate type, then by event name. */
+  private readonly byType = new Map<string, Map<string, readonly Subscriber[]>>();
   private all: readonly Subscriber[] = NOBODY;
   private queue: Fact[] = [];
   private taken = 0;
   private running: Promise<void> | undefined = undefined;
+  /** Ends the wait for a turn of the process; undefined while nobody waits for one. */
+  private takeTurn: ((hurried: boolean) => void) | undefined = undefined;
 
   constructor(private readonly options: PublisherOptions) {
     this.queueMax = options.queueMax ?? 10_000;
+    this.hurryFacts = Math.min(HURRY_FACTS, this.queueMax >>> 1);
   }
 
   /** True when somebody listens. */
@@ -50,7 +57,7 @@ export class Publisher {
 
   /** Adds a handler of one event type of one aggregate; the result removes it. */
   handle(model: EventModel, handler: TransientHandler, name: string): () => void {
-    return this.add(keyOf(model.aggregateType, model.name), {
+    return this.add(model, {
       name,
       model,
       deliver: (fact) => handler(model.hydrate(fact), contextOf(fact)),
@@ -68,7 +75,7 @@ export class Publisher {
       };
     }
     const removers = models.map((model) =>
-      this.add(keyOf(model.aggregateType, model.name), {
+      this.add(model, {
         name,
         model,
         // A consumer of one parameter does not look at the instance: it is not made.
@@ -80,63 +87,100 @@ export class Publisher {
     };
   }
 
-  /** Queues a fact for whoever listens; returns at once. */
+  /**
+   * Queues a fact for whoever listens; returns at once. Subscribers are called in a later turn of the process. A sender
+   * that lets none come, as a loop that only awaits an in-memory store, is interrupted when many facts wait: they are
+   * handled between two of its calls, or the queue would overflow however quick the subscribers are.
+   */
   publish(fact: Fact): void {
-    if (this.all.length === 0 && !this.byType.has(keyOf(fact.aggregateType, fact.name))) return;
-    if (this.queue.length - this.taken >= this.queueMax) {
+    if (this.all.length === 0 && this.subscribersOf(fact) === NOBODY) return;
+    const waiting = this.queue.length - this.taken;
+    if (waiting >= this.queueMax) {
       this.overflowed++;
       return;
     }
     this.queue.push(fact);
-    this.running ??= this.run();
+    if (this.running === undefined) this.running = this.run();
+    else if (waiting >= this.hurryFacts) this.takeTurn?.(true);
   }
 
   /** Resolves when the queue is empty and no handler runs. */
   async idle(): Promise<void> {
-    while (this.running !== undefined) await this.running;
+    while (this.running !== undefined) {
+      this.takeTurn?.(true);
+      await this.running;
+    }
   }
 
   private async run(): Promise<void> {
-    // Not in the turn of record(): its answer leaves first.
-    await nextTurn();
     while (this.taken < this.queue.length) {
-      const fact = this.queue[this.taken++]!;
-      const subscribers = this.byType.get(keyOf(fact.aggregateType, fact.name)) ?? NOBODY;
-      const all = this.all;
-      for (let i = 0; i < subscribers.length + all.length; i++) {
-        const subscriber = i < subscribers.length ? subscribers[i]! : all[i - subscribers.length]!;
-        try {
-          const handled = subscriber.deliver(fact, subscriber.model);
-          if (handled instanceof Promise) await handled;
-        } catch (error) {
-          this.options.onError(error, `${subscriber.name} for ${fact.aggregateType} "${fact.name}"`);
+      // Not in the turn of record(): its answer leaves first.
+      const hurried = await this.turn();
+      const end = hurried ? this.queue.length : Math.min(this.taken + TURN_FACTS, this.queue.length);
+      while (this.taken < end) {
+        const fact = this.queue[this.taken++]!;
+        const subscribers = this.subscribersOf(fact);
+        for (let i = 0; i < subscribers.length; i++) {
+          const handled = this.deliver(subscribers[i]!, fact);
+          if (handled !== undefined) await handled;
+        }
+        const { all } = this;
+        for (let i = 0; i < all.length; i++) {
+          const handled = this.deliver(all[i]!, fact);
+          if (handled !== undefined) await handled;
         }
       }
-      if (this.taken % TURN_FACTS === 0) {
-        this.queue = this.queue.slice(this.taken);
-        this.taken = 0;
-        await nextTurn();
-      }
+      this.queue = this.queue.slice(this.taken);
+      this.taken = 0;
     }
-    this.queue = [];
-    this.taken = 0;
     this.running = undefined;
   }
 
-  private add(key: string, subscriber: Subscriber): () => void {
-    this.byType.set(key, [...(this.byType.get(key) ?? NOBODY), subscriber]);
+  /** A promise, which never rejects, only for a handler that is asynchronous. */
+  private deliver(subscriber: Subscriber, fact: Fact): Promise<void> | undefined {
+    try {
+      const handled = subscriber.deliver(fact, subscriber.model);
+      if (!(handled instanceof Promise)) return undefined;
+      return handled.then(ignore, (error: unknown) => this.report(error, subscriber, fact));
+    } catch (error) {
+      this.report(error, subscriber, fact);
+      return undefined;
+    }
+  }
+
+  private report(error: unknown, subscriber: Subscriber, fact: Fact): void {
+    this.options.onError(error, `${subscriber.name} for ${fact.aggregateType} "${fact.name}"`);
+  }
+
+  /** Resolves in a turn of its own, or when somebody cannot wait for one: true then. */
+  private turn(): Promise<boolean> {
+    return new Promise((resolve) => {
+      const take = (hurried: boolean): void => {
+        clearImmediate(immediate);
+        this.takeTurn = undefined;
+        resolve(hurried);
+      };
+      const immediate = setImmediate(take, false);
+      this.takeTurn = take;
+    });
+  }
+
+  private subscribersOf(fact: Fact): readonly Subscriber[] {
+    return this.byType.get(fact.aggregateType)?.get(fact.name) ?? NOBODY;
+  }
+
+  private add({ aggregateType, name }: EventModel, subscriber: Subscriber): () => void {
+    let byName = this.byType.get(aggregateType);
+    if (byName === undefined) this.byType.set(aggregateType, (byName = new Map()));
+    byName.set(name, [...(byName.get(name) ?? NOBODY), subscriber]);
     return () => {
-      const left = (this.byType.get(key) ?? NOBODY).filter((other) => other !== subscriber);
-      if (left.length === 0) this.byType.delete(key);
-      else this.byType.set(key, left);
+      const byName = this.byType.get(aggregateType);
+      const left = (byName?.get(name) ?? NOBODY).filter((other) => other !== subscriber);
+      if (left.length > 0) byName?.set(name, left);
+      else byName?.delete(name);
+      if (byName?.size === 0) this.byType.delete(aggregateType);
     };
   }
 }
 
-function keyOf(aggregateType: string, name: string): string {
-  return `${aggregateType}\u0000${name}`;
-}
-
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
-}
+function ignore(): void {}

@@ -83,6 +83,9 @@ export class Receiver {
   /** `ignoreBOM` keeps a byte-order mark in the text, where JSON refuses it: nothing is stripped silently. */
   private readonly utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
+  /** Checked last: events of one aggregate or source mostly come together. */
+  private lastId: string | undefined = undefined;
+  private lastStream = '';
   private readonly copiers = new Map<EventModel, CanonicalCopier>();
 
   constructor(private readonly registry: KnownAggregates) {}
@@ -158,10 +161,16 @@ export class Receiver {
       throw unknownEvent(aggregate, name, event, version);
     }
     const aggregateId = textOf(input.aggregateId, 'aggregateId');
-    checkAggregateId(aggregateId);
+    if (aggregateId !== this.lastId) {
+      checkAggregateId(aggregateId);
+      this.lastId = aggregateId;
+    }
     const eventTime = parseEventTime(input.at);
     const streamId = input.streamId ?? '';
-    if (streamId !== '') checkStreamId(streamId);
+    if (streamId !== this.lastStream) {
+      checkStreamId(streamId);
+      this.lastStream = streamId;
+    }
     const sequence = input.sequence ?? -1;
     if (sequence !== -1) checkSequence(sequence);
     let metadata = input.metadata;

@@ -116,6 +116,37 @@ describe('publication to transient subscribers', () => {
     expect(heard).toBe(1_000);
   });
 
+  it('keeps up with a sender that only awaits its store and gives nobody a turn', async () => {
+    const { bus } = world({ publishQueueMax: 2_000 });
+    let heard = 0;
+    bus.subscribe('all', () => void heard++);
+    for (let i = 0; i < 10_000; i++) await bus.record(receivedEvent(`p${i}`));
+    expect(bus.publisher.overflowed).toBe(0);
+    expect(heard).toBeGreaterThan(8_000);
+    await bus.publisher.idle();
+    expect(heard).toBe(10_000);
+  });
+
+  it('does not hold up such a sender by an asynchronous handler that never ends', async () => {
+    const { bus } = world({ publishQueueMax: 10 });
+    bus.subscribe('all', () => new Promise(() => {}));
+    for (let i = 0; i < 100; i++) expect((await bus.record(receivedEvent(`p${i}`))).recorded).toBe(1);
+    expect(bus.publisher.overflowed).toBeGreaterThan(80);
+  });
+
+  it('shows all subscribers the same parameters and lets none of them change these', async () => {
+    const { bus, errors } = world();
+    const heard: unknown[] = [];
+    bus.subscribe('all', (fact) => {
+      (fact.parameters as { depot: string }).depot = 'spoilt';
+    });
+    bus.subscribe('all', (fact) => void heard.push(fact.parameters, fact.content));
+    await bus.record(receivedEvent('p1'));
+    await bus.publisher.idle();
+    expect(errors.map(({ error }) => error)).toEqual([expect.any(TypeError)]);
+    expect(heard).toEqual([{ depot: 'Lewisham' }, '{"depot":"Lewisham"}']);
+  });
+
   it('refuses a subscription to a class that no aggregate lists', () => {
     class Stranger {}
     expect(() => world().bus.subscribe([Stranger], () => {})).toThrow(/EVENT_WITHOUT_AGGREGATE/);

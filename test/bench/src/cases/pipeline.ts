@@ -8,9 +8,6 @@ import { inputOf, Lightbulb, recordOf, type LampRecord } from '../model.js';
 import { memoryLayer, roadOn, type Road } from '../road.js';
 import { batchCount, batches } from './support.js';
 
-/** The publisher gets its turn this often: a loop that only awaits an in-memory store gives it none. */
-const DRAIN_EVENTS = 1_000;
-
 async function openRoad(filters: number, seen: { events: number }): Promise<Road> {
   const road = roadOn(await memoryLayer());
   for (const model of road.registry.aggregate(Lightbulb).events.values()) {
@@ -32,10 +29,7 @@ function ours(size: number, filters: number, name: string): Side {
       return {
         operations: count * size,
         run: async () => {
-          for (let b = 0; b < all.length; b++) {
-            await road.bus.record(size === 1 ? all[b]![0]! : all[b]!);
-            if ((b * size) % DRAIN_EVENTS === DRAIN_EVENTS - size) await road.bus.publisher.idle();
-          }
+          for (let b = 0; b < all.length; b++) await road.bus.record(size === 1 ? all[b]![0]! : all[b]!);
           await road.bus.publisher.idle();
         },
         done: async () => {

@@ -15,7 +15,7 @@ import {
 } from '@concursus/core';
 import { MapDispatch } from '../bare/dispatch.js';
 import type { BenchCase, Round, Side } from '../case.js';
-import { factOf, idAt, recordOf, type LampRecord } from '../model.js';
+import { idAt, recordOf, type LampRecord } from '../model.js';
 import { peerBuses, type PeerBus, type PublishType } from '../peers/buses.js';
 
 /** Small enough for the publisher's queue, large enough that waiting for it costs nothing. */
@@ -109,7 +109,7 @@ async function ours(count: number): Promise<Side> {
       const before = tally.seen;
       const facts: Fact[] = [];
       for (let i = 0; i < operations; i++) {
-        const { content } = factOf(i);
+        const { by, note, room, wattage } = recordOf(i).parameters;
         facts.push(
           new Fact({
             tenant: '',
@@ -121,7 +121,11 @@ async function ours(count: number): Promise<Side> {
             streamId: '',
             sequence: -1,
             characteristics: 0,
-            content,
+            metadata: undefined,
+            // As the receiver hands it on: the parameters it checked and copied, in canonical order, not yet a text.
+            content: undefined,
+            held: { by, note, room, wattage },
+            flat: true,
           }),
         );
       }
