@@ -59,6 +59,8 @@ export class AggregateModel<A extends AggregateLike = AggregateLike> {
   private readonly routes = new Map<string, Route>();
   private readonly make: () => FoldState;
   private readonly compare: (a: Fact, b: Fact) => number;
+  /** True when no event of the aggregate declares a rank. */
+  private readonly unranked: boolean;
 
   /** @throws ConfigurationError `STATE_NOT_PLAIN`, `AGGREGATE_CONSTRUCTOR` when a new state cannot be made */
   constructor(
@@ -75,6 +77,7 @@ export class AggregateModel<A extends AggregateLike = AggregateLike> {
     this.events = new Map(events.map((event) => [event.name, event]));
     this.hasInitial = events.some((event) => (event.characteristics & INITIAL) !== 0);
     this.hasTerminal = events.some((event) => (event.characteristics & TERMINAL) !== 0);
+    this.unranked = events.every((event) => event.rank === RANK_PLAIN);
     const definition = foldDefinitionOf(target);
     const handlers = definition === undefined ? handlersOf(target) : [];
     for (const [key, event] of eventsByKey) {
@@ -99,6 +102,7 @@ export class AggregateModel<A extends AggregateLike = AggregateLike> {
 
   /** Where a fact folds among the others: by its class, or for an unknown name by its characteristics. */
   rankOf(fact: Fact): number {
+    if (this.unranked && fact.characteristics === 0) return RANK_PLAIN;
     const route = this.routes.get(fact.name);
     if (route !== undefined) return route.event.rank;
     return (fact.characteristics & INITIAL) !== 0

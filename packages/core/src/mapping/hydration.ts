@@ -63,13 +63,12 @@ export class Hydrator {
   private readonly byWire = new Map<string, FieldPlan>();
   /** True when instances and wire form differ in more than their prototype. */
   readonly maps: boolean;
-  /** True when every key may be assigned: nothing on the prototype intercepts a store. */
-  private readonly assignable: boolean;
+  /** True when the class takes every key as it is, and nothing on its prototype intercepts a store. */
+  private readonly direct: boolean;
 
   /** @throws ConfigurationError `INVALID_OPTION` when two properties share a wire name or a wire name is forbidden */
   constructor(cls: EventClass, fields: ReadonlyMap<string, FieldMeta>, declared: ReadonlySet<string> | undefined) {
     this.prototype = cls.prototype as object;
-    this.assignable = takesStores(this.prototype);
     // A constructor of our own with the class's prototype: its instances are the class's, and V8 gives them one shape.
     const Instance = function () {} as unknown as new () => Record<string, unknown>;
     Instance.prototype = this.prototype;
@@ -110,6 +109,7 @@ export class Hydrator {
     }
     this.plans = declared === undefined ? undefined : plans;
     this.maps = marked.length > 0;
+    this.direct = declared === undefined && !this.maps && takesStores(this.prototype);
   }
 
   /** The declared keys in wire form; undefined when the class takes every key. */
@@ -124,7 +124,7 @@ export class Hydrator {
    */
   hydrate(parameters: Parameters, flat: boolean, keep?: ReadonlySet<string>): object {
     const instance = new this.Instance();
-    if (flat && this.assignable && this.plans === undefined && !this.maps && keep === undefined) {
+    if (flat && this.direct && keep === undefined) {
       // The usual event: one call that V8 has compiled, where a store a key would look each of them up again.
       return Object.assign(instance, parameters);
     }

@@ -51,27 +51,8 @@ export class InMemoryEventStore extends EventStore {
     return results;
   }
 
-  async *read(aggregate: AggregateKey, options: ReadOptions = {}): AsyncGenerator<readonly Fact[]> {
-    this.session.checkOpen();
-    const pageSize = options.pageSize ?? PAGE_SIZE;
-    if (!Number.isInteger(pageSize) || pageSize < 1 || pageSize > PAGE_SIZE_MAX) {
-      throw new InvalidEventError('INVALID_ARGUMENT', `pageSize is ${pageSize}.`, {
-        fix: `Give a whole number from 1 to ${PAGE_SIZE_MAX}.`,
-      });
-    }
-    const filter = this.filterOf(options);
-    const descending = options.descending === true;
-    let after: Fact | undefined;
-    for (;;) {
-      if (options.signal?.aborted === true) return;
-      this.session.checkOpen();
-      const history = this.log.find(aggregate.tenant, aggregate.type, aggregate.id);
-      const page = history?.slice(options.range, { descending, filter, after, limit: pageSize }) ?? [];
-      if (page.length === 0) return;
-      after = page[page.length - 1]!;
-      yield options.withRepeats === true ? counted(history!, page) : page;
-      if (page.length < pageSize) return;
-    }
+  read(aggregate: AggregateKey, options: ReadOptions = {}): AsyncIterable<readonly Fact[]> {
+    return new HistoryPages(this.session, this.log, aggregate, options);
   }
 
   async readMany(
@@ -80,7 +61,7 @@ export class InMemoryEventStore extends EventStore {
   ): Promise<readonly (readonly Fact[])[]> {
     this.session.checkOpen();
     checkAggregates(aggregates.length);
-    const filter = this.filterOf(options);
+    const filter = filterOf(this.log, options);
     const descending = options.descending === true;
     return aggregates.map(({ tenant, type, id }) => {
       const history = this.log.find(tenant, type, id);
@@ -95,7 +76,7 @@ export class InMemoryEventStore extends EventStore {
   ): Promise<readonly (readonly Fact[])[]> {
     this.session.checkOpen();
     checkAggregates(aggregates.length);
-    const filter = this.filterOf(options);
+    const filter = filterOf(this.log, options);
     return aggregates.map(({ tenant, type, id }) => {
       const corrections = this.log.find(tenant, type, id)?.corrections;
       if (corrections === undefined) return NONE;
@@ -110,7 +91,7 @@ export class InMemoryEventStore extends EventStore {
     this.session.checkOpen();
     const late = this.log.find(aggregate.tenant, aggregate.type, aggregate.id)?.late;
     if (late === undefined) return NONE;
-    const filter = this.filterOf(options);
+    const filter = filterOf(this.log, options);
     // In recorded order: what is asked for stands at the end.
     let from = late.length;
     while (from > 0 && recordedAbove(late[from - 1]!, options.after)) from--;
@@ -137,25 +118,85 @@ export class InMemoryEventStore extends EventStore {
     this.session.checkOpen();
     this.log.keepFloor(ms);
   }
+}
 
-  /** What `names`, `knownAt` and `upTo` let through; undefined when that is everything. */
-  private filterOf(options: Pick<ReadOptions, 'names' | 'knownAt' | 'upTo'>): FactFilter | undefined {
-    const { knownAt } = options;
-    const names = options.names === undefined ? undefined : new Set(options.names);
-    const ordinal = options.upTo === undefined ? Infinity : OrdinalPosition.of(options.upTo).ordinal;
-    if (ordinal === 0) return () => false;
-    // Ids ascend in recorded order, so the last fact before the position tells all that stand before it.
-    const last = ordinal < this.log.facts.length ? this.log.facts[ordinal - 1] : undefined;
-    if (names === undefined && knownAt === undefined && last === undefined) return undefined;
-    return (fact) => {
-      if (names !== undefined && !names.has(fact.name)) return false;
-      if (knownAt !== undefined && fact.processedAt >= knownAt.ms) {
-        if (fact.processedAt > knownAt.ms || parseProcessingId(fact.processingId).tick > knownAt.tick) return false;
-      }
-      if (last === undefined || fact.processedAt < last.processedAt) return true;
-      return fact.processedAt === last.processedAt && compareProcessingIds(fact.processingId, last.processingId) <= 0;
-    };
+/** One history page by page, read at the moment it is asked for. No generator: most histories are one page, and a generator's promises would cost more than it. */
+class HistoryPages implements AsyncIterableIterator<readonly Fact[]> {
+  private filter: FactFilter | undefined;
+  private after: Fact | undefined;
+  private started = false;
+  private ended = false;
+
+  constructor(
+    private readonly session: MemorySession,
+    private readonly log: FactLog,
+    private readonly aggregate: AggregateKey,
+    private readonly options: ReadOptions,
+  ) {}
+
+  [Symbol.asyncIterator](): this {
+    return this;
   }
+
+  next(): Promise<IteratorResult<readonly Fact[], undefined>> {
+    try {
+      const page = this.ended ? undefined : this.page();
+      if (page !== undefined) return Promise.resolve({ value: page, done: false });
+    } catch (error) {
+      this.ended = true;
+      return Promise.reject(error);
+    }
+    return this.return();
+  }
+
+  return(): Promise<IteratorResult<readonly Fact[], undefined>> {
+    this.ended = true;
+    return Promise.resolve({ value: undefined, done: true });
+  }
+
+  private page(): readonly Fact[] | undefined {
+    const { options, aggregate } = this;
+    this.session.checkOpen();
+    const limit = options.pageSize ?? PAGE_SIZE;
+    if (!this.started) {
+      if (!Number.isInteger(limit) || limit < 1 || limit > PAGE_SIZE_MAX) {
+        throw new InvalidEventError('INVALID_ARGUMENT', `pageSize is ${limit}.`, {
+          fix: `Give a whole number from 1 to ${PAGE_SIZE_MAX}.`,
+        });
+      }
+      this.filter = filterOf(this.log, options);
+      this.started = true;
+    }
+    if (options.signal?.aborted === true) return undefined;
+    const history = this.log.find(aggregate.tenant, aggregate.type, aggregate.id);
+    if (history === undefined) return undefined;
+    const { filter, after } = this;
+    const page = history.slice(options.range, { descending: options.descending === true, filter, after, limit });
+    if (page.length === 0) return undefined;
+    this.after = page[page.length - 1]!;
+    if (page.length < limit) this.ended = true;
+    return options.withRepeats === true ? counted(history, page) : page;
+  }
+}
+
+/** What `names`, `knownAt` and `upTo` let through; undefined when that is everything. */
+function filterOf(log: FactLog, options: Pick<ReadOptions, 'names' | 'knownAt' | 'upTo'>): FactFilter | undefined {
+  const { knownAt } = options;
+  if (options.names === undefined && knownAt === undefined && options.upTo === undefined) return undefined;
+  const names = options.names === undefined ? undefined : new Set(options.names);
+  const ordinal = options.upTo === undefined ? Infinity : OrdinalPosition.of(options.upTo).ordinal;
+  if (ordinal === 0) return () => false;
+  // Ids ascend in recorded order, so the last fact before the position tells all that stand before it.
+  const last = ordinal < log.facts.length ? log.facts[ordinal - 1] : undefined;
+  if (names === undefined && knownAt === undefined && last === undefined) return undefined;
+  return (fact) => {
+    if (names !== undefined && !names.has(fact.name)) return false;
+    if (knownAt !== undefined && fact.processedAt >= knownAt.ms) {
+      if (fact.processedAt > knownAt.ms || parseProcessingId(fact.processingId).tick > knownAt.tick) return false;
+    }
+    if (last === undefined || fact.processedAt < last.processedAt) return true;
+    return fact.processedAt === last.processedAt && compareProcessingIds(fact.processingId, last.processingId) <= 0;
+  };
 }
 
 function checkAggregates(count: number): void {

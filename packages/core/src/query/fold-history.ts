@@ -26,6 +26,9 @@ export interface FoldedHistory {
   readonly eventTimeMax: number;
 }
 
+/** Takes one fact and its rank. */
+export type EachFact = (fact: Fact, rank: number) => void;
+
 /**
  * Calls `each` for every fact in fold order.
  * @throws InvalidEventError `LIMIT_EXCEEDED` when a history has more than 10,000 ranked events
@@ -35,7 +38,7 @@ export async function foldHistory(
   model: AggregateModel,
   key: AggregateKey,
   options: Omit<ReadOptions, 'pageSize' | 'descending' | 'names'>,
-  each: (fact: Fact) => void,
+  each: EachFact,
 ): Promise<FoldedHistory> {
   // A history that is read whole in one page brings its corrections along; else they are looked up first.
   const pages = (
@@ -67,20 +70,24 @@ export async function foldHistory(
 
 /** Sorts only when needed: key order is fold order for histories without ranks out of place. */
 export function inFoldOrder(model: AggregateModel, facts: readonly Fact[]): readonly Fact[] {
-  const compare = compareFold(model.rankOf.bind(model));
-  for (let i = 1; i < facts.length; i++) {
-    if (model.rankOf(facts[i - 1]!) > model.rankOf(facts[i]!)) return [...facts].sort(compare);
+  let before = Number.NEGATIVE_INFINITY;
+  for (let i = 0; i < facts.length; i++) {
+    const rank = model.rankOf(facts[i]!);
+    if (rank < before) return [...facts].sort(compareFold(model.rankOf.bind(model)));
+    before = rank;
   }
   return facts;
 }
 
-function tally(model: AggregateModel, facts: readonly Fact[], each: (fact: Fact) => void): FoldedHistory {
+function tally(model: AggregateModel, facts: readonly Fact[], each: EachFact): FoldedHistory {
   let initials = 0;
   let eventTimeMax = Number.NEGATIVE_INFINITY;
-  for (const fact of facts) {
-    if (model.rankOf(fact) === RANK_INITIAL) initials++;
+  for (let i = 0; i < facts.length; i++) {
+    const fact = facts[i]!;
+    const rank = model.rankOf(fact);
+    if (rank === RANK_INITIAL) initials++;
     if (fact.eventTime > eventTimeMax) eventTimeMax = fact.eventTime;
-    each(fact);
+    each(fact, rank);
   }
   return { events: facts.length, initials, facts, last: facts.at(-1), eventTimeMax };
 }
@@ -92,7 +99,7 @@ async function foldLong(
   options: Omit<ReadOptions, 'pageSize' | 'descending' | 'names'>,
   rest: AsyncIterator<readonly Fact[]>,
   started: readonly (readonly Fact[])[],
-  each: (fact: Fact) => void,
+  each: EachFact,
 ): Promise<FoldedHistory> {
   const names = [...model.events.values()].filter((event) => event.rank !== RANK_PLAIN).map((event) => event.name);
   const known = new Set(names);
@@ -120,29 +127,31 @@ async function foldLong(
   let initials = 0;
   let eventTimeMax = Number.NEGATIVE_INFINITY;
   let last: Fact | undefined;
-  const one = (fact: Fact): void => {
+  const one = (fact: Fact, rank: number): void => {
     events++;
     if (fact.eventTime > eventTimeMax) eventTimeMax = fact.eventTime;
     last = fact;
-    each(fact);
+    each(fact, rank);
   };
   const split = ranked.findIndex((fact) => model.rankOf(fact) > RANK_PLAIN);
   const before = split === -1 ? ranked.length : split;
   for (let i = 0; i < before; i++) {
-    if (model.rankOf(ranked[i]!) === RANK_INITIAL) initials++;
-    one(ranked[i]!);
+    const rank = model.rankOf(ranked[i]!);
+    if (rank === RANK_INITIAL) initials++;
+    one(ranked[i]!, rank);
   }
   const plain = (page: readonly Fact[]): void => {
-    for (const fact of page) {
+    for (let i = 0; i < page.length; i++) {
+      const fact = page[i]!;
       const rank = model.rankOf(fact);
       if (rank !== RANK_PLAIN && known.has(fact.name)) continue;
       // Of a name the aggregate knows no more: it changes no state, but it is there.
       if (rank === RANK_INITIAL) initials++;
-      one(fact);
+      one(fact, rank);
     }
   };
   for (const page of started) plain(page);
   for (let page = await rest.next(); page.done !== true; page = await rest.next()) plain(page.value);
-  for (let i = before; i < ranked.length; i++) one(ranked[i]!);
+  for (let i = before; i < ranked.length; i++) one(ranked[i]!, model.rankOf(ranked[i]!));
   return { events, initials, facts: undefined, last, eventTimeMax };
 }

@@ -63,6 +63,8 @@ export interface AggregateState<S> {
 
 type StateOf<A> = A extends AggregateLike ? StateOfAggregate<A> : object;
 
+const NO_BOUNDS: ReadOptions = {};
+
 export class States {
   constructor(
     private readonly store: EventStore,
@@ -80,9 +82,12 @@ export class States {
     options: StateOptions = {},
   ): Promise<AggregateState<StateOf<A>> | undefined> {
     const model = this.registry.aggregate(aggregate);
-    const bounds = await this.histories.bounds(options as HistoryOptions);
-    return (await this.fold(model, { tenant: options.tenant ?? '', type: model.type, id }, bounds)) as
-      AggregateState<StateOf<A>> | undefined;
+    const key: AggregateKey = { tenant: options.tenant ?? '', type: model.type, id };
+    const tally = new Tally(model);
+    const { events } = await foldHistory(this.store, model, key, await this.boundsOf(options), (fact, rank) =>
+      tally.take(fact, rank),
+    );
+    return events === 0 ? undefined : (tally.result(id) as AggregateState<StateOf<A>>);
   }
 
   /** Many states, read in one go; by id, without those that have no event. At most 10,000 ids. */
@@ -92,7 +97,7 @@ export class States {
     options: StateOptions = {},
   ): Promise<ReadonlyMap<string, AggregateState<StateOf<A>>>> {
     const model = this.registry.aggregate(aggregate);
-    const bounds = await this.histories.bounds(options as HistoryOptions);
+    const bounds = await this.boundsOf(options);
     const histories = await readManyEffective(
       this.store,
       model.conflicts,
@@ -104,7 +109,7 @@ export class States {
       const facts = inFoldOrder(model, histories[i]!);
       if (facts.length === 0) continue;
       const tally = new Tally(model);
-      for (const fact of facts) tally.take(fact);
+      for (const fact of facts) tally.take(fact, model.rankOf(fact));
       states.set(ids[i]!, tally.result(ids[i]!) as AggregateState<StateOf<A>>);
     }
     return states;
@@ -155,7 +160,7 @@ export class States {
       const counting = effectiveFacts(known, model.conflicts).filter((fact) => fact.eventTime <= asOf);
       if (counting.length === 0) return { state: undefined, text: '' };
       const tally = new Tally(model);
-      for (const fact of inFoldOrder(model, counting)) tally.take(fact);
+      for (const fact of inFoldOrder(model, counting)) tally.take(fact, model.rankOf(fact));
       const { state } = tally.result(id);
       return { state: state as StateOf<A>, text: JSON.stringify(state) };
     };
@@ -170,14 +175,10 @@ export class States {
     return { before: before.state, after: last.state, learned };
   }
 
-  private async fold(
-    model: AggregateModel,
-    key: AggregateKey,
-    bounds: ReadOptions,
-  ): Promise<AggregateState<object> | undefined> {
-    const tally = new Tally(model);
-    const { events } = await foldHistory(this.store, model, key, bounds, (fact) => tally.take(fact));
-    return events === 0 ? undefined : tally.result(key.id);
+  /** Most states are asked for as they are now, which needs no bound and no promise. */
+  private boundsOf(options: StateOptions): ReadOptions | Promise<ReadOptions> {
+    if (options.asOf === undefined && options.knownAt === undefined) return NO_BOUNDS;
+    return this.histories.bounds(options as HistoryOptions);
   }
 }
 
@@ -194,8 +195,7 @@ class Tally {
     this.state = model.newState() as object;
   }
 
-  take(fact: Fact): void {
-    const rank = this.model.rankOf(fact);
+  take(fact: Fact, rank: number): void {
     this.state = this.model.apply(this.state, fact) as object;
     this.events++;
     if (rank === RANK_INITIAL) this.initials++;
