@@ -36,10 +36,12 @@ export class FactLog {
   private firstTails: string[] = [];
   private high = -1;
   private highDigits = '';
-  // Most facts are of the same tenant and type as the one before.
+  // Most facts are of the same tenant and type as the one before, and those of one append mostly of one aggregate.
   private recentTenant = '';
   private recentType = '';
   private recent: Map<string, FactHistory> = new Map();
+  private recentId = '';
+  private recentHistory: FactHistory | undefined = undefined;
 
   constructor(clock: Clock) {
     this.node = randomNode((n) => clock.randomBytes(n));
@@ -49,7 +51,8 @@ export class FactLog {
   /** Stores one append under one processing time, drawn only when something of it is new. */
   append(append: Append): AppendResult {
     const { facts } = append;
-    const outcomes: AppendOutcome[] = [];
+    // Of its full length at once: pushed to, an array of one would hold room for seventeen.
+    const outcomes = Array<AppendOutcome>(facts.length);
     let digits = '';
     let index = 0;
     for (let i = 0; i < facts.length; i++) {
@@ -57,7 +60,7 @@ export class FactLog {
       // A fact stamped by another store stays that store's.
       const fact = given.processingId === '' ? given : new Fact(given);
       const outcome = this.historyOf(fact).add(fact);
-      outcomes.push(outcome);
+      outcomes[i] = outcome;
       if (outcome !== 'recorded') this.count(fact.streamId, outcome);
       if (outcome === 'repeated') continue;
       if (index === 0) {
@@ -135,12 +138,14 @@ export class FactLog {
 
   private historyOf(fact: Fact): FactHistory {
     if (fact.aggregateType !== this.recentType || fact.tenant !== this.recentTenant) this.turnTo(fact);
+    else if (fact.aggregateId === this.recentId && this.recentHistory !== undefined) return this.recentHistory;
     let history = this.recent.get(fact.aggregateId);
     if (history === undefined) {
       history = new FactHistory();
       this.recent.set(fact.aggregateId, history);
     }
-    return history;
+    this.recentId = fact.aggregateId;
+    return (this.recentHistory = history);
   }
 
   private turnTo(fact: Fact): void {

@@ -44,8 +44,8 @@ export class InMemoryEventStore extends EventStore {
     if (checkpoint !== undefined) this.session.checkEpoch(checkpoint.name, checkpoint.epoch);
     const { log } = this;
     const before = log.facts.length;
-    const results: AppendResult[] = [];
-    for (let i = 0; i < appends.length; i++) results.push(log.append(appends[i]!));
+    const results = Array<AppendResult>(appends.length);
+    for (let i = 0; i < appends.length; i++) results[i] = log.append(appends[i]!);
     if (checkpoint !== undefined) this.checkpoints.put(checkpoint.name, checkpoint.value);
     if (log.facts.length > before) log.bell.ring();
     return results;

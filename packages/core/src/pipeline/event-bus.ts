@@ -11,7 +11,7 @@ import type { EventInput } from '../model/event-input.js';
 import { limits } from '../model/limits.js';
 import type { Position } from '../model/position.js';
 import type { Clock } from '../ports/clock.js';
-import type { AppendOptions, EventStore } from '../ports/event-store.js';
+import type { AppendOptions, AppendResult, EventStore } from '../ports/event-store.js';
 import type { EventTransport } from '../ports/event-transport.js';
 import type { Quarantine } from '../ports/quarantine.js';
 import { Admission } from './admission.js';
@@ -21,7 +21,7 @@ import { EventBuffer } from './buffer.js';
 import type { Deduplicator } from './deduplicator.js';
 import { appendsOf, settle } from './event-log.js';
 import { MiddlewareChain, middlewareMetaOf } from './middleware.js';
-import type { BatchMiddleware, MiddlewareOptions, Stage } from './middleware.js';
+import type { BatchMiddleware, ChainRun, MiddlewareOptions, Stage } from './middleware.js';
 import { Publisher } from './publisher.js';
 import type { FactConsumer, TransientHandler } from './publisher.js';
 import { QuarantineKeeper } from './quarantine-keeper.js';
@@ -359,20 +359,34 @@ export class EventBus {
     else await this.guarded(batch, publish, async () => this.publish(batch), 'publish');
   }
 
-  private async store(batch: Batch, options: RecordOptions): Promise<void> {
-    let append: AppendOptions | undefined;
-    let kept: Promise<void> | undefined;
-    if (options.checkpoint !== undefined) {
-      const { name, epoch } = options.checkpoint;
-      append = { checkpoint: { name, epoch, value: options.checkpoint.valueOf(batch.lastLine) } };
-      // The checkpoint says that everything up to it is kept, the rejected included: they go first, and in the same turn,
-      // so that a store with one order of writes keeps both together and a load that is killed there counts no line twice.
-      if (options.quarantine !== false) kept = this.keeper.keep(batch);
-      kept?.catch(() => undefined); // awaited below, unless the append fails first
-    }
+  private store(batch: Batch, options: RecordOptions): Promise<void> {
+    if (options.checkpoint !== undefined) return this.storeWithCheckpoint(batch, options, options.checkpoint);
     const appends = appendsOf(batch);
-    if (appends.length > 0) settle(batch, await this.options.store.append(appends, append));
+    return appends.length === 0
+      ? Promise.resolve(this.stored(batch, []))
+      : this.options.store.append(appends).then((results) => this.stored(batch, results));
+  }
+
+  private async storeWithCheckpoint(
+    batch: Batch,
+    options: RecordOptions,
+    checkpoint: NonNullable<RecordOptions['checkpoint']>,
+  ): Promise<void> {
+    const { name, epoch } = checkpoint;
+    const append: AppendOptions = { checkpoint: { name, epoch, value: checkpoint.valueOf(batch.lastLine) } };
+    // The checkpoint says that everything up to it is kept, the rejected included: they go first, and in the same turn,
+    // so that a store with one order of writes keeps both together and a load that is killed there counts no line twice.
+    const kept = options.quarantine === false ? undefined : this.keeper.keep(batch);
+    kept?.catch(() => undefined); // awaited below, unless the append fails first
+    const appends = appendsOf(batch);
+    const results = appends.length === 0 ? [] : await this.options.store.append(appends, append);
+    settle(batch, results);
     if (kept !== undefined) await kept;
+    this.stored(batch, []);
+  }
+
+  private stored(batch: Batch, results: readonly AppendResult[]): void {
+    if (results.length > 0) settle(batch, results);
     batch.answered = true;
     this.options.deduplicator?.mark(batch);
   }
@@ -387,19 +401,23 @@ export class EventBus {
   }
 
   /** Runs a chain: what is not handed on to the store is dropped; an error refuses the batch, or is reported once the store has it. */
-  private async guarded(batch: Batch, chain: MiddlewareChain, inner: () => Promise<void>, stage: Stage): Promise<void> {
+  private guarded(batch: Batch, chain: MiddlewareChain, inner: () => Promise<void>, stage: Stage): Promise<void> {
     const run = chain.start(batch, inner);
-    try {
-      await run.first;
-    } catch (error) {
+    const end = (): void | Promise<void> => {
+      const rest = run.rest();
+      return rest === undefined ? this.judge(run, batch, stage) : rest.then(() => this.judge(run, batch, stage));
+    };
+    return run.first.then(end, (error: unknown) => {
       run.fail(error);
-    }
-    const rest = run.rest();
-    if (rest !== undefined) await rest;
-    if (run.failure !== undefined) {
-      if (!batch.answered) throw run.failure.error;
+      return end();
+    });
+  }
+
+  private judge({ failure }: ChainRun, batch: Batch, stage: Stage): void {
+    if (failure !== undefined) {
+      if (!batch.answered) throw failure.error;
       const where = `a middleware of stage ${stage}`;
-      this.options.onError(run.failure.error, stage === 'publish' ? where : `${where}, after the store`);
+      this.options.onError(failure.error, stage === 'publish' ? where : `${where}, after the store`);
     }
     batch.dropPending(`A middleware of stage ${stage} did not hand it on.`);
   }
