@@ -262,4 +262,13 @@ function checkText(kind: NameKind, text: unknown, where: string): void {
       cause,
     });
   }
+  if (kind !== 'version' && (text as string).startsWith('$')) {
+    throw new ConfigurationError(
+      'INVALID_OPTION',
+      `The ${kind} of ${where} is "${text as string}": names with $ are the library’s own.`,
+      {
+        fix: 'Begin it with another character.',
+      },
+    );
+  }
 }

@@ -14,6 +14,7 @@ import { checkAggregateId, checkMetadata, checkSequence, checkStreamId, checkTen
 import { limits } from '../model/limits.js';
 import { utf8Length } from '../model/text.js';
 import { parseEventTime } from '../model/time.js';
+import { isReserved, sourceFactOf } from '../time/source-facts.js';
 import type { Batch, BatchItem } from './batch.js';
 import type { Decode, RawInput, RecordOptions } from './record.js';
 
@@ -152,6 +153,11 @@ export class Receiver {
     const tenant = input.tenant ?? '';
     if (tenant !== '') checkTenant(tenant);
     const aggregateType = textOf(input.aggregateType, 'aggregateType');
+    // Types with $ are the library's own: nothing but a well-formed fact about a source comes in under one.
+    if (isReserved(aggregateType)) {
+      item.fact = sourceFactOf(input);
+      return undefined;
+    }
     const aggregate = this.registry.aggregate(aggregateType);
     const name = textOf(input.name, 'name');
     if (name.startsWith(CORRECTION_PREFIX)) return this.makeCorrection(item, input, aggregate, decoded);
