@@ -156,10 +156,10 @@ export class TimePolicies {
       throw invalid(`time.${where}.join is ${String(join)}.`, 'Use true or false.');
     }
     let sequencedFrom: number | undefined;
-    if (sequenced === true) sequencedFrom = -1;
+    if (typeof sequenced === 'boolean' || sequenced === undefined) sequencedFrom = sequenced === true ? -1 : undefined;
     else if (typeof sequenced === 'object' && sequenced !== null) {
       sequencedFrom = milliseconds(`${where}.sequenced.from`, sequenced.from, Number.MAX_SAFE_INTEGER);
-    } else if (sequenced !== undefined && sequenced !== false) {
+    } else {
       throw invalid(`time.${where}.sequenced is ${String(sequenced)}.`, 'Use true, false or { from: number }.');
     }
     return {
