@@ -168,6 +168,45 @@ export type { ParkedAggregate } from './projection/track.js';
 // Processing: who may run a consumer.
 export { Ownership, type OwnershipOptions } from './processing/ownership.js';
 
+// Time: how far sources are, and what is settled.
+export {
+  isReserved,
+  readSourceFact,
+  SOURCE_TYPE,
+  sourceFactOf,
+  sourceFacts,
+  type SourceFact,
+  type SourceFactKind,
+} from './time/source-facts.js';
+export { TimePolicies, type SourcePolicy, type StreamPolicy, type TimeOptions } from './time/time-options.js';
+export { SourceTable, type SourceTableOptions } from './time/source-table.js';
+export {
+  SOURCE_NOTES,
+  SOURCE_STATISTICS_NOTES,
+  type SourceState,
+  type SourceView,
+  type TimeNote,
+} from './time/source.js';
+export type { Gaps } from './time/sequence-gaps.js';
+export type { Lateness, SourceStatisticsView } from './time/source-statistics.js';
+export { Settlement, SETTLEMENT_NOTES, type SettlementHold } from './time/settlement.js';
+export {
+  completenessOf,
+  type Completeness,
+  type CompletenessOptions,
+  type HoldingSource,
+  type ParkedHold,
+  type SilentSource,
+  type SourceName,
+} from './time/completeness.js';
+export { Sources, type ListedSource, type SourcesOptions } from './time/sources.js';
+export {
+  IdleProver,
+  isProvenIdle,
+  type ChannelProbe,
+  type IdleObservation,
+  type IdleProverOptions,
+} from './time/idleness.js';
 // Queries: what is, what was, what was known.
 export {
   Histories,
