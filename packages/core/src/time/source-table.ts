@@ -7,8 +7,8 @@
  * promise to be less than that late: an event exactly `boundMs` behind the newest stands at the watermark, and is late.
  *
  * The input watermark is the least W of all active sources, and never falls either:
- * - An idle source is left out until its next event. Where no source is active and some are idle, what their proofs say counts
- *   instead: nothing at or before `provenAt` − bound is on its way. That never goes beyond the greatest event time seen.
+ * - An idle source is left out until its next event. Where no source is active and some are idle, these count with what they
+ *   say (W) or prove: nothing at or before `provenAt` − bound is on its way. A proof never goes beyond the greatest event time seen.
  * - When every source is retired, it is the greatest event time seen. Without any source, nothing settles.
  * - A retired source rejoins at its next event, at the input watermark.
  */
@@ -65,6 +65,7 @@ export class SourceTable {
   /** The active source with the least watermark. */
   private holder: Source | undefined = undefined;
   private dirty: Source[] = [];
+  private dirtyGaps: Stream[] = [];
   private readonly removed = new Set<string>();
   private readonly withStatistics: boolean;
 
@@ -109,6 +110,21 @@ export class SourceTable {
     return this.greatest;
   }
 
+  /**
+   * W(stream): the least of its active channels; without an active one, of its idle ones, as far as they prove or say; otherwise what
+   * its retired ones said last. -Infinity for a stream that is not known.
+   */
+  watermarkOf(stream: string): number {
+    const entry = this.streams.get(stream);
+    if (entry === undefined) return NEVER;
+    const channels = [...channelsOf(entry)];
+    const active = channels.filter(({ counts }) => counts).map(({ w }) => w);
+    if (active.length > 0) return Math.min(...active);
+    const idle = channels.filter(({ idle }) => idle).map((one) => idleWatermark(one, this.greatest));
+    if (idle.length > 0) return Math.min(...idle);
+    return Math.max(NEVER, ...channels.filter(({ retired }) => retired).map(({ w }) => w));
+  }
+
   /** Whether a fact's time is too far ahead of the clock that recorded it: it is kept, and moves nothing. */
   isFuture(fact: Fact): boolean {
     return effectTimeOf(fact) > fact.processedAt + this.maxSkewMs;
@@ -141,7 +157,7 @@ export class SourceTable {
     if (statistics !== undefined) {
       statistics.take(processedAt, time, future, time <= this.input);
       const { gaps } = source.entry;
-      if (gaps !== undefined && fact.sequence !== -1 && gaps.add(fact.sequence)) source.entry.gapsDirty = true;
+      if (gaps !== undefined && fact.sequence !== -1 && gaps.add(fact.sequence)) this.touchGaps(source.entry);
     }
     if (!source.dirty) this.touch(source);
     if (future || !source.counts) return;
@@ -193,7 +209,7 @@ export class SourceTable {
       notes.push(noteOf(source));
       if (source.statistics?.dirty === true) notes.push(statisticsNoteOf(source, source.statistics));
     }
-    for (const entry of this.dirtyGaps()) notes.push(gapsNoteOf(entry));
+    for (const entry of this.dirtyGaps) notes.push(gapsNoteOf(entry));
     return notes;
   }
 
@@ -201,7 +217,8 @@ export class SourceTable {
   saved(): void {
     this.inputSaved = this.input;
     this.greatestSaved = this.greatest;
-    for (const entry of this.dirtyGaps()) entry.gapsDirty = false;
+    for (const entry of this.dirtyGaps) entry.gapsDirty = false;
+    this.dirtyGaps = [];
     for (const source of this.dirty) {
       source.dirty = false;
       if (source.statistics !== undefined) source.statistics.dirty = false;
@@ -287,7 +304,7 @@ export class SourceTable {
         else source.marker = Math.max(source.marker, said.at);
         source.w = Math.max(source.w, source.marker, source.heartbeat - source.boundMs);
         const { gaps } = source.entry;
-        if (said.lastSequence !== -1 && gaps?.expect(said.lastSequence) === true) source.entry.gapsDirty = true;
+        if (said.lastSequence !== -1 && gaps?.expect(said.lastSequence) === true) this.touchGaps(source.entry);
         if (fresh) this.activate(source);
         return;
       }
@@ -354,9 +371,10 @@ export class SourceTable {
     let known = false;
     for (const source of this.all()) {
       if (source.retired || source.idle) known = true;
-      if (source.idle) least = Math.min(least, idleWatermark(source));
+      if (source.idle) least = Math.min(least, idleWatermark(source, this.greatest));
     }
-    return known ? Math.min(least, this.greatest) : NEVER;
+    if (!known) return NEVER;
+    return least === Number.POSITIVE_INFINITY ? this.greatest : least;
   }
 
   // Where sources are kept.
@@ -434,9 +452,10 @@ export class SourceTable {
     for (const entry of this.streams.values()) yield* channelsOf(entry);
   }
 
-  private *dirtyGaps(): IterableIterator<Stream> {
-    if (!this.withStatistics) return;
-    for (const entry of this.streams.values()) if (entry.gapsDirty) yield entry;
+  private touchGaps(entry: Stream): void {
+    if (entry.gapsDirty) return;
+    entry.gapsDirty = true;
+    this.dirtyGaps.push(entry);
   }
 
   private touch(source: Source): void {
@@ -448,7 +467,7 @@ export class SourceTable {
   private viewOf(source: Source, someActive: boolean): SourceView {
     const holds = source.counts
       ? source.w <= this.input
-      : !someActive && source.idle && idleWatermark(source) <= this.input && this.input < this.greatest;
+      : !someActive && source.idle && idleWatermark(source, this.greatest) <= this.input && this.input < this.greatest;
     return viewOf(source, holds);
   }
 

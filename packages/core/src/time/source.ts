@@ -208,9 +208,9 @@ export function isKept(source: Source): boolean {
   return isKnown(source) || source.future > 0 || source.seenAt !== NEVER;
 }
 
-/** What an idle source says when no other speaks. */
-export function idleWatermark(source: Source): number {
-  return Math.max(source.w, source.provenAt - source.boundMs);
+/** What an idle source says or proves, when no other speaks. What it proves of a time beyond all events is left to markers and heartbeats. */
+export function idleWatermark(source: Source, greatest: number): number {
+  return Math.max(source.w, Math.min(source.provenAt - source.boundMs, greatest));
 }
 
 export function channelOf(entry: Stream, channel: string): Source | undefined {

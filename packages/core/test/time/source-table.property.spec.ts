@@ -89,10 +89,9 @@ class Model {
     if (active.length > 0) next = Math.min(...active.map(({ w }) => w));
     else if (all.length > 0) {
       const proven = [...this.sources].filter(([, { state }]) => state === 'idle');
-      next = Math.min(
-        this.greatest,
-        ...proven.map(([name, one]) => Math.max(one.w, one.provenAt - this.boundOf(name))),
-      );
+      const reaches = (name: string, provenAt: number): number =>
+        Math.min(this.greatest, provenAt - this.boundOf(name));
+      next = Math.min(...proven.map(([name, one]) => Math.max(one.w, reaches(name, one.provenAt))));
       if (idle.length === 0) next = this.greatest;
     }
     this.input = Math.max(this.input, next);

@@ -59,7 +59,10 @@ describe('a source', () => {
     const table = fed(bound, event('s', START, START, { channel: 'p0' }));
     table.take(event('s', START + 500, START + 500, { channel: 'p1' }));
     expect(table.inputWatermark).toBe(START - 100);
+    expect(table.watermarkOf('s')).toBe(START - 100);
     table.take(event('s', START + 600, START + 600, { channel: 'p0' }));
+    expect(table.watermarkOf('s')).toBe(START + 400);
+    expect(table.watermarkOf('unknown')).toBe(-Infinity);
     expect(table.inputWatermark).toBe(START + 400);
     table.take(said.complete('s', START + 700, START + 700, 'p0'));
     expect(view(table, 's', 'p1')).toMatchObject({ marker: null });
@@ -135,6 +138,10 @@ describe('an idle source', () => {
     expect(table.inputWatermark).toBe(START - 30);
     table.take(said.idle('s', START + 5_000));
     expect(table.inputWatermark).toBe(START);
+    // A deadline beyond all events needs a word of the source.
+    table.take(said.heartbeat('s', START + 6_000));
+    expect(table.inputWatermark).toBe(START + 5_900);
+    expect(view(table, 's')).toMatchObject({ state: 'idle' });
   });
 });
 
