@@ -3,8 +3,8 @@
  * A pure function of the facts taken, in order; a reader saves what changed in the transaction of its own rows.
  * Over 400 lines, and one subject: the rules by which event time advances, in one place.
  *
- * W(source) = the greatest of newest event time − bound, heartbeat − bound, and marker. It never falls. A bound is a
- * promise to be less than that late: an event exactly `boundMs` behind the newest stands at the watermark, and is late.
+ * W(source) = the greatest of newest event time − bound − 1 ms, heartbeat − bound − 1 ms, and marker. It never falls. The
+ * millisecond is that of Flink's bounded out-of-orderness: an event exactly its bound behind the newest is still in time.
  *
  * The input watermark is the least W of all active sources, and never falls either:
  * - An idle source is left out until its next event. Where no source is active and some are idle, these count with what they
@@ -169,7 +169,7 @@ export class SourceTable {
     if (time > source.newest) {
       source.newest = time;
       if (plain && time > this.greatest) this.greatest = time;
-      const w = time - source.boundMs;
+      const w = time - source.reachMs;
       if (w > source.w) {
         source.w = w;
         if (source === this.holder) this.settle();
@@ -264,7 +264,7 @@ export class SourceTable {
     source.reported = true;
     this.activate(source);
     const time = effectTimeOf(fact);
-    source.w = Math.max(source.w, time - source.boundMs);
+    source.w = Math.max(source.w, time - source.reachMs);
     source.newest = Math.max(source.newest, time);
     if (plain) this.greatest = Math.max(this.greatest, time);
     this.settle();
@@ -302,7 +302,7 @@ export class SourceTable {
         source.reported = true;
         if (said.kind === 'heartbeat') source.heartbeat = Math.max(source.heartbeat, said.at);
         else source.marker = Math.max(source.marker, said.at);
-        source.w = Math.max(source.w, source.marker, source.heartbeat - source.boundMs);
+        source.w = Math.max(source.w, source.marker, source.heartbeat - source.reachMs);
         const { gaps } = source.entry;
         if (said.lastSequence !== -1 && gaps?.expect(said.lastSequence) === true) this.touchGaps(source.entry);
         if (fresh) this.activate(source);

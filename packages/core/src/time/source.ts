@@ -88,7 +88,8 @@ export class Source implements Held {
   future = 0;
   dirty = false;
   statistics: SourceStatistics | undefined;
-  readonly boundMs: number;
+  /** How far behind its newest event the watermark stands: one more than the bound, so that what is exactly that late is in time. */
+  readonly reachMs: number;
   readonly expireAfterMs: number;
 
   constructor(
@@ -97,7 +98,7 @@ export class Source implements Held {
     readonly channel: string,
     statistics: SourceStatistics | undefined,
   ) {
-    this.boundMs = entry.policy.boundMs;
+    this.reachMs = entry.policy.boundMs + 1;
     this.expireAfterMs = entry.policy.expireAfterMs;
     this.statistics = statistics;
   }
@@ -140,8 +141,8 @@ export function sourceOf(entry: Stream, note: SourceNote, statistics: SourceStat
   source.declared = note.declared === true;
   source.idle = note.state === 'idle';
   source.retired = note.state === 'retired';
-  const { boundMs } = source;
-  source.w = Math.max(note.w ?? NEVER, source.newest - boundMs, source.heartbeat - boundMs, source.marker);
+  const { reachMs } = source;
+  source.w = Math.max(note.w ?? NEVER, source.newest - reachMs, source.heartbeat - reachMs, source.marker);
   return source;
 }
 
@@ -210,7 +211,7 @@ export function isKept(source: Source): boolean {
 
 /** What an idle source says or proves, when no other speaks. What it proves of a time beyond all events is left to markers and heartbeats. */
 export function idleWatermark(source: Source, greatest: number): number {
-  return Math.max(source.w, Math.min(source.provenAt - source.boundMs, greatest));
+  return Math.max(source.w, Math.min(source.provenAt - source.reachMs, greatest));
 }
 
 export function channelOf(entry: Stream, channel: string): Source | undefined {

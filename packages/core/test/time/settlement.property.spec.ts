@@ -10,7 +10,7 @@ import { SourceTable } from '../../src/time/source-table.js';
 import { event, holds, Notes, said, START } from './support.js';
 
 const BOUND = 100;
-const options = { boundMs: BOUND };
+const options = { boundMs: BOUND - 1 };
 
 interface Read {
   readonly fact: Fact;

@@ -95,7 +95,7 @@ describe('a settlement', () => {
 describe('completeness', () => {
   it('says what holds and why, in plain data', () => {
     const table = new SourceTable(
-      { boundMs: 100, expected: ['never'], sources: [{ match: 'n*', sequenced: { from: 1 } }] },
+      { boundMs: 99, expected: ['never'], sources: [{ match: 'n*', sequenced: { from: 1 } }] },
       { statistics: true },
     );
     const settlement = new Settlement();
@@ -141,7 +141,7 @@ describe('completeness', () => {
   });
 
   it('says that a proof of idleness holds when no source is active', () => {
-    const table = new SourceTable({ boundMs: 100 });
+    const table = new SourceTable({ boundMs: 99 });
     table.take(event('s', START));
     table.take(said.idle('s', START + 50));
     expect(completenessOf(table, new Settlement())).toMatchObject({

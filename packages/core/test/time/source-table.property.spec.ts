@@ -171,7 +171,7 @@ describe('the input watermark', () => {
       'the rules',
       fc.property(bounds, fc.boolean(), fc.array(step, { maxLength: 120 }), (bound, joins, steps) => {
         const options = optionsOf(bound, joins);
-        const boundOf = (stream: string): number => bound[stream as 'a'];
+        const boundOf = (stream: string): number => bound[stream as 'a'] + 1;
         const model = new Model(boundOf, joins);
         const whole = new SourceTable(options);
         let table = new SourceTable(options);
@@ -312,7 +312,7 @@ describe('completeness', () => {
         (streams, dice, restartEvery) => {
           const names = streams.map((_, i) => `s${i}`);
           const options: TimeOptions = {
-            boundMs: 1_000,
+            boundMs: 999,
             sources: [{ match: 's*', sequenced: { from: 0 }, expected: names }],
           };
           let table = new SourceTable(options, { statistics: true });

@@ -4,7 +4,7 @@ import { SourceTable } from '../../src/time/source-table.js';
 import { SOURCE_NOTES, SOURCE_STATISTICS_NOTES } from '../../src/time/source.js';
 import { amendment, event, Notes, said, START } from './support.js';
 
-const bound = { boundMs: 100 };
+const bound = { boundMs: 99 };
 const view = (table: SourceTable, stream: string, channel = '') =>
   table.sources().find((one) => one.stream === stream && one.channel === channel);
 
@@ -234,10 +234,10 @@ describe('what is saved', () => {
     const plain = new SourceTable();
     plain.take(event('s', START));
     expect(plain.changes()).toEqual([
-      { key: SOURCE_NOTES, value: { input: START - 86_400_000, greatest: START } },
+      { key: SOURCE_NOTES, value: { input: START - 86_400_001, greatest: START } },
       {
         key: `${SOURCE_NOTES}s\0`,
-        value: { stream: 's', w: START - 86_400_000, newest: START, eventAt: START, seenAt: START, reported: true },
+        value: { stream: 's', w: START - 86_400_001, newest: START, eventAt: START, seenAt: START, reported: true },
       },
     ]);
   });
@@ -250,11 +250,11 @@ describe('what is saved', () => {
 
   it('keeps what settled when a longer bound, or a source that must report, is configured later', () => {
     const table = fed(bound, event('s', START));
-    const later = SourceTable.load({ boundMs: 1_000, expected: ['x'] }, table.notes());
+    const later = SourceTable.load({ boundMs: 999, expected: ['x'] }, table.notes());
     expect(later.inputWatermark).toBe(START - 100);
     later.take(event('s', START + 5_000));
     expect(later.inputWatermark).toBe(START - 100);
-    const without = SourceTable.load({ boundMs: 1_000 }, later.notes());
+    const without = SourceTable.load({ boundMs: 999 }, later.notes());
     expect(without.inputWatermark).toBe(START + 4_000);
   });
 });

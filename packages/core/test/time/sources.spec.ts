@@ -84,7 +84,7 @@ describe('sources', () => {
   it('lists them with what is counted, through the bus and the feed', async () => {
     const { bus, store, clock } = world();
     const table = new SourceTable(
-      { boundMs: 100, sources: [{ match: 's', sequenced: { from: 1 } }] },
+      { boundMs: 99, sources: [{ match: 's', sequenced: { from: 1 } }] },
       { statistics: true },
     );
     const sources = new Sources(
