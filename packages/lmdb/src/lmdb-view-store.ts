@@ -5,7 +5,6 @@
 import { UnavailableError, ViewStore } from '@concursus/core';
 import type {
   AggregateKey,
-  ChangeRecord,
   Fields,
   FindOptions,
   IndexEntry,
@@ -17,17 +16,14 @@ import type {
   WireValue,
 } from '@concursus/core';
 import { Bell } from './bell.js';
+import { CHANGES_AN_ENTRY, readChanges, trimChanges, writeChanges } from './change-entries.js';
 import type { Texts } from './environment.js';
-import { after, KeyWriter, readOrdinal } from './keys.js';
+import { after, KeyWriter } from './keys.js';
 import { checkEpoch, checkpointMoved } from './lmdb-checkpoint-store.js';
 import type { Session } from './session.js';
 
 /** Rows of one page of a scan, and keys of one step of a drop. */
 const PAGE_SIZE = 1_000;
-
-/** Changes of one stored entry, and characters of their text after which no more are added. */
-const CHANGES_AN_ENTRY = 256;
-const CHANGES_CHARACTERS_MAX = 65_536;
 
 /** The row that holds a view together: checkpoint, last change and the first change still kept. */
 interface ViewState {
@@ -38,7 +34,6 @@ interface ViewState {
 
 /** Rows without their key, as stored: revision, contributors, fields. */
 type RowText = readonly [number, number, Fields];
-type ChangeText = readonly [string, number, Fields | null, Fields | null, readonly string[]];
 
 interface ViewDatabases {
   readonly states: Texts;
@@ -154,56 +149,11 @@ export class LmdbViewStore extends ViewStore {
       if (value === null) db.notes.removeSync(at);
       else db.notes.putSync(at, JSON.stringify(value));
     }
-    const lastChange = this.writeChanges(db.changes, keys, length, commit.changes, state?.lastChange ?? 0);
+    const lastChange = writeChanges(db.changes, keys, length, commit.changes, state?.lastChange ?? 0);
     const firstChange = Math.max(state?.firstChange ?? 1, lastChange - this.changesKept + 1);
-    if (firstChange > (state?.firstChange ?? 1)) this.trimChanges(db.changes, keys, length, firstChange);
+    if (firstChange > (state?.firstChange ?? 1)) trimChanges(db.changes, keys, length, firstChange);
     const next: ViewState = { checkpoint: commit.checkpoint, lastChange, firstChange };
     db.states.putSync(keys.backTo(length).view(), JSON.stringify(next));
-  }
-
-  /** The changes of one commit share entries, each under the sequence of its first. @returns the last sequence */
-  private writeChanges(
-    changes: Texts,
-    keys: KeyWriter,
-    length: number,
-    records: readonly ChangeRecord[],
-    last: number,
-  ): number {
-    let entry: string[] = [];
-    let characters = 0;
-    let sequence = last;
-    const put = (): void => {
-      changes.putSync(
-        keys
-          .backTo(length)
-          .ordinal(sequence - entry.length + 1)
-          .view(),
-        `[${entry.join(',')}]`,
-      );
-      entry = [];
-      characters = 0;
-    };
-    for (const change of records) {
-      const text: ChangeText = [change.key, change.revision, change.retract, change.assert, change.cause];
-      const json = JSON.stringify(text);
-      entry.push(json);
-      characters += json.length;
-      sequence++;
-      if (entry.length === CHANGES_AN_ENTRY || characters > CHANGES_CHARACTERS_MAX) put();
-    }
-    if (entry.length > 0) put();
-    return sequence;
-  }
-
-  /** Removes the entries that hold nothing but changes before `firstChange`: all that begin before the one that holds it. */
-  private trimChanges(changes: Texts, keys: KeyWriter, length: number, firstChange: number): void {
-    const start = keys.backTo(length).copy();
-    const end = keys
-      .backTo(length)
-      .ordinal(firstChange + 1)
-      .copy();
-    const begun = [...changes.getKeys({ start, end })] as Uint8Array[];
-    for (let i = 0; i < begun.length - 1; i++) changes.removeSync(begun[i]!);
   }
 
   async readCheckpoint(view: ViewRef): Promise<string | undefined> {
@@ -334,23 +284,7 @@ export class LmdbViewStore extends ViewStore {
     }
     const keys = this.of(view);
     const { length } = keys;
-    const first = keys.copy();
-    const end = after(first);
-    let start = keys.ordinal(afterSequence + 1).copy();
-    // The entry that holds the first one asked for may begin before it.
-    for (const key of db.changes.getKeys({ start, end: first, reverse: true, limit: 1 })) {
-      start = Buffer.from(key as Uint8Array);
-    }
-    const changes: StoredChange[] = [];
-    for (const { key, value } of db.changes.getRange({ start, end })) {
-      let sequence = readOrdinal(Buffer.from(key as Uint8Array), length);
-      for (const [rowKey, revision, retract, assert, cause] of changesOf(value)) {
-        if (changes.length >= limit) return changes;
-        if (sequence > afterSequence) changes.push({ key: rowKey, revision, retract, assert, cause, sequence });
-        sequence++;
-      }
-    }
-    return changes;
+    return readChanges(db.changes, keys, length, afterSequence, limit);
   }
 
   async lastChange(view: ViewRef): Promise<number> {
@@ -420,12 +354,6 @@ function indexKey(keys: KeyWriter, entry: IndexEntry): KeyWriter {
 /** Behind the view's beginning. */
 function aggregateKey(keys: KeyWriter, aggregate: AggregateKey): KeyWriter {
   return keys.text(aggregate.tenant).text(aggregate.type).text(aggregate.id);
-}
-
-/** An entry's changes; entries of one change alone, without a list around it, were written before. */
-function changesOf(value: string): readonly ChangeText[] {
-  const stored = parse<ChangeText | readonly ChangeText[]>(value);
-  return typeof stored[0] === 'string' ? [stored as ChangeText] : (stored as readonly ChangeText[]);
 }
 
 function rowOf(key: string, text: string): StoredRow {

@@ -6,7 +6,7 @@ import type { EventRegistry } from '../mapping/event-registry.js';
 import type { Clock } from '../ports/clock.js';
 import type { EventStore } from '../ports/event-store.js';
 import { foldHistory } from '../query/fold-history.js';
-import { NOTHING, type Contribution } from './contributions.js';
+import { NOTHING, type Contribution } from './contribution.js';
 import type { Touched } from './touched.js';
 import { asError, type Computed, type Track } from './track.js';
 

@@ -7,15 +7,17 @@ import type { OwnerRow } from '../ports/checkpoint-store.js';
 import type { StoredContribution, StoredRow, ViewCommit, ViewRef, ViewStore } from '../ports/view-store.js';
 import {
   addsTo,
-  applyChanges,
   ContributionBuilder,
   decodeContribution,
   encodeContribution,
   NOTHING,
-  RowOverflow,
   sameContribution,
-  type AppliedChanges,
   type Contribution,
+} from './contribution.js';
+import {
+  applyChanges,
+  RowOverflow,
+  type AppliedChanges,
   type ContributionChange,
   type RowReader,
 } from './contributions.js';
