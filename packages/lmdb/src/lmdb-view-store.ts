@@ -32,8 +32,8 @@ interface ViewState {
   readonly firstChange: number;
 }
 
-/** Rows without their key, as stored: revision, contributors, fields. */
-type RowText = readonly [number, number, Fields];
+/** Rows without their key, as stored: revision, contributors, fields, and where it is known how far in event time they reach. */
+type RowText = readonly [revision: number, contributors: number, fields: Fields, through?: number];
 
 interface ViewDatabases {
   readonly states: Texts;
@@ -131,7 +131,10 @@ export class LmdbViewStore extends ViewStore {
     const keys = this.of(commit.view);
     const { length } = keys;
     for (const row of commit.rows) {
-      const text: RowText = [row.revision, row.contributors, row.fields];
+      const text: RowText =
+        row.through === undefined
+          ? [row.revision, row.contributors, row.fields]
+          : [row.revision, row.contributors, row.fields, row.through];
       db.rows.putSync(keys.backTo(length).tail(row.key).view(), JSON.stringify(text));
     }
     for (const { aggregate, value } of commit.contributions) {
@@ -357,6 +360,6 @@ function aggregateKey(keys: KeyWriter, aggregate: AggregateKey): KeyWriter {
 }
 
 function rowOf(key: string, text: string): StoredRow {
-  const [revision, contributors, fields] = parse<RowText>(text);
-  return { key, revision, contributors, fields };
+  const [revision, contributors, fields, through] = parse<RowText>(text);
+  return { key, revision, contributors, fields, ...(through === undefined ? {} : { through }) };
 }

@@ -288,6 +288,7 @@ function putRow(view: ViewData, row: StoredRow): void {
       revision: row.revision,
       contributors: row.contributors,
       fields: frozenFields(row.fields),
+      ...(row.through === undefined ? {} : { through: row.through }),
     }),
   );
 }

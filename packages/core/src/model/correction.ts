@@ -11,7 +11,7 @@ import { sha256Hex } from './digest.js';
 import { InvalidEventError } from './errors.js';
 import type { EventInput } from './event-input.js';
 import type { Fact, Metadata, Parameters } from './event.js';
-import { checkName, checkSequence, checkStreamId } from './identity.js';
+import { checkName, checkSequence, checkStreamId, identityText } from './identity.js';
 import { formatTime, parseEventTime } from './time.js';
 
 /** The bit of a correction in `Fact.characteristics`, beside 1 initial and 2 terminal. */
@@ -204,6 +204,25 @@ export function effectTimeOf(fact: Fact): number {
   if ((fact.characteristics & CORRECTION) === 0) return fact.eventTime;
   const { at } = correctionOf(fact);
   return at === undefined || at > fact.eventTime ? fact.eventTime : at;
+}
+
+/** The latest event time that a fact bears on: of an amendment that moves, the later of old and new. */
+export function reachTimeOf(fact: Fact): number {
+  if ((fact.characteristics & CORRECTION) === 0) return fact.eventTime;
+  const { at } = correctionOf(fact);
+  return at === undefined || at < fact.eventTime ? fact.eventTime : at;
+}
+
+/** For change records, as `identityText`: of a correction the event it corrects, and what it does to it. */
+export function causeText(fact: Fact): string {
+  if ((fact.characteristics & CORRECTION) === 0) return identityText(fact);
+  const { kind, target } = correctionOf(fact);
+  return identityText({
+    aggregateType: fact.aggregateType,
+    aggregateId: fact.aggregateId,
+    eventTime: target.eventTime,
+    name: `${target.name} ${kind}`,
+  });
 }
 
 /** For people: `retract of departed@2013-01-01T10:17:00.000Z, decided 2013-01-02T08:00:00.000Z`. */

@@ -14,6 +14,7 @@ export {
 } from './event.js';
 export type { EventConsumer, EventInput } from './event-input.js';
 export {
+  causeText,
   correctionEvent,
   correctionName,
   correctionOf,
@@ -22,6 +23,7 @@ export {
   CORRECTION_PREFIX,
   effectTimeOf,
   isCorrection,
+  reachTimeOf,
   readCorrection,
   type Correction,
   type CorrectionInput,

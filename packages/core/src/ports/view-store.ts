@@ -21,6 +21,8 @@ export interface StoredRow {
   /** How many aggregates contribute. 0 means removed: kept for its revision, and returned by no read but `readRows`. */
   readonly contributors: number;
   readonly fields: Fields;
+  /** The latest event time of what ever changed it; absent when nothing timed did. Opaque to the store. */
+  readonly through?: number;
 }
 
 /** What one aggregate adds to a view, and the engine's notes on it (the end of its history as folded, a parking). Opaque to the store. */

@@ -3,7 +3,7 @@
  * Pure but for reads of the ordered index, so one event at the end, a late one and a withdrawn one are the same case.
  */
 import type { Fact, WireValue } from '../model/event.js';
-import { identityText } from '../model/identity.js';
+import { causeText, reachTimeOf } from '../model/correction.js';
 import { limits } from '../model/limits.js';
 import { compareText } from '../model/text.js';
 import type { ChangeRecord, Fields, IndexEntry, StoredRow } from '../ports/view-store.js';
@@ -36,6 +36,8 @@ interface RowWork {
   readonly added: (Map<string, WireValue> | undefined)[];
   readonly removed: (Map<string, WireValue> | undefined)[];
   readonly cause: string[];
+  /** The latest event time of what changes it. */
+  through: number;
 }
 
 /** How many causes a change record names. */
@@ -76,12 +78,17 @@ function work(works: Map<string, RowWork>, key: string, fields: number, change: 
       added: new Array<undefined>(fields).fill(undefined),
       removed: new Array<undefined>(fields).fill(undefined),
       cause: [],
+      through: Number.NEGATIVE_INFINITY,
     };
     works.set(key, row);
   }
   const { facts } = change.of;
+  for (let i = 0; i < facts.length; i++) {
+    const time = reachTimeOf(facts[i]!);
+    if (time > row.through) row.through = time;
+  }
   for (let i = 0; i < facts.length && row.cause.length < CAUSES_MAX; i++) {
-    const cause = identityText(facts[i]!);
+    const cause = causeText(facts[i]!);
     if (!row.cause.includes(cause)) row.cause.push(cause);
   }
   return row;
@@ -261,7 +268,14 @@ async function applyRow(
     return;
   }
   const revision = (stored?.revision ?? 0) + 1;
-  applied.rows.push({ key, revision, contributors, fields: next });
+  const through = Math.max(stored?.through ?? Number.NEGATIVE_INFINITY, row.through);
+  applied.rows.push({
+    key,
+    revision,
+    contributors,
+    fields: next,
+    ...(through === Number.NEGATIVE_INFINITY ? {} : { through }),
+  });
   applied.changes.push({
     key,
     revision,

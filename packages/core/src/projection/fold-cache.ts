@@ -5,7 +5,9 @@
  */
 import type { AggregateModel, FoldState } from '../mapping/event-registry.js';
 import type { AggregateKey, Fact } from '../model/event.js';
-import { compareKey, RANK_INITIAL } from '../model/event-order.js';
+import { isCorrection } from '../model/correction.js';
+import { compareEffective, type Rulings } from '../model/effective-facts.js';
+import { compareIdentity, RANK_INITIAL } from '../model/event-order.js';
 import type { Position } from '../model/position.js';
 import type { EventStore } from '../ports/event-store.js';
 import { foldHistory } from '../query/fold-history.js';
@@ -54,6 +56,8 @@ interface Kept extends Folded {
   last: Fact | undefined;
   /** The end of the history, as far as it is kept: nothing, or segments that follow each other. */
   tail: Segment[];
+  /** The corrections of its history; undefined when there are none. */
+  rulings: Rulings | undefined;
   /** What it counts among the states, as weighed last. */
   bytes: number;
   /** The sweep of tails in which it was used last. */
@@ -114,6 +118,7 @@ export class FoldCache {
       if (this.dropped === undefined || this.dropped.has(text)) return this.load(model, text, key, position);
       kept = this.keep(text, emptyOf(model));
     }
+    if (changesMeaning(model, kept, facts)) return this.load(model, text, key, position);
     try {
       if (!this.take(model, kept, facts.length === 1 ? facts : model.sortFold(facts.slice()))) {
         return this.load(model, text, key, position);
@@ -240,7 +245,10 @@ export class FoldCache {
     this.forget(text);
     const kept = emptyOf(model);
     try {
-      await foldHistory(this.store, model, key, { upTo: position }, (fact) => this.append(model, kept, fact));
+      const history = await foldHistory(this.store, model, key, { upTo: position }, (fact) =>
+        this.append(model, kept, fact),
+      );
+      kept.rulings = history.rulings;
     } catch (error) {
       this.dropTail(kept);
       throw error;
@@ -287,6 +295,7 @@ function emptyOf(model: AggregateModel): Kept {
     initials: 0,
     last: undefined,
     tail: [],
+    rulings: undefined,
     bytes: ENTRY_BYTES,
     used: 0,
   };
@@ -297,5 +306,35 @@ function bytesOf(segment: Segment): number {
 }
 
 function compareFold(model: AggregateModel, a: Fact, b: Fact): number {
-  return model.rankOf(a) - model.rankOf(b) || compareKey(a, b);
+  return model.rankOf(a) - model.rankOf(b) || compareEffective(a, b);
+}
+
+/** Whether new facts change what others mean, or mean something else themselves: then the history is read again, corrected. */
+function changesMeaning(model: AggregateModel, kept: Kept, facts: readonly Fact[]): boolean {
+  const { rulings } = kept;
+  if (rulings !== undefined && model.conflicts !== 'both') return true;
+  for (let i = 0; i < facts.length; i++) {
+    const fact = facts[i]!;
+    if (isCorrection(fact) || rulings?.of(fact) !== undefined) return true;
+    if (
+      model.conflicts !== 'both' &&
+      (hasSibling(kept, fact) || facts.some((other, j) => j < i && isSibling(other, fact)))
+    )
+      return true;
+  }
+  return false;
+}
+
+/** Whether another content of the identity is among what is kept. What is older than the tail is read again anyway. */
+function hasSibling(kept: Kept, fact: Fact): boolean {
+  if (kept.last !== undefined && isSibling(kept.last, fact)) return true;
+  for (const { before, facts } of kept.tail) {
+    if (before !== undefined && isSibling(before, fact)) return true;
+    for (const one of facts) if (isSibling(one, fact)) return true;
+  }
+  return false;
+}
+
+function isSibling(a: Fact, b: Fact): boolean {
+  return compareIdentity(a, b) === 0;
 }

@@ -3,8 +3,11 @@
  * restart. Then its whole history is folded from the store, up to where the view stands.
  */
 import type { EventRegistry } from '../mapping/event-registry.js';
+import type { Fact } from '../model/event.js';
+import type { Position } from '../model/position.js';
 import type { Clock } from '../ports/clock.js';
 import type { EventStore } from '../ports/event-store.js';
+import { readEffective } from '../query/effective-history.js';
 import { foldHistory } from '../query/fold-history.js';
 import { NOTHING, type Contribution } from './contribution.js';
 import type { Touched } from './touched.js';
@@ -38,28 +41,55 @@ export async function releaseParked(
     const one: Touched = { text: key, key: parked.aggregate, facts: [] };
     const result = await contributionFromStore(parts, track, one);
     if (result instanceof Error) continue;
-    await track.commit([one], [result], track.position, parts.clock.now(), () => undefined);
+    await track.commit(
+      [one],
+      [result],
+      [],
+      undefined,
+      track.position,
+      parts.clock.now(),
+      (touched, after, upTo) => firstAfter(parts.store, touched, after, upTo),
+      () => undefined,
+    );
     if (!track.parked.has(key)) released++;
   }
   return released;
 }
 
-async function contributionFromStore(parts: ParkedParts, track: Track, one: Touched): Promise<Computed> {
+/** The first event of an aggregate above an event time, as the feed has it up to a place. */
+export async function firstAfter(
+  store: EventStore,
+  { key }: Touched,
+  after: number,
+  upTo: Position,
+): Promise<Fact | undefined> {
+  const range = after === Number.NEGATIVE_INFINITY ? {} : { range: { from: after, fromExclusive: true } };
+  for await (const page of store.read(key, { ...range, upTo, pageSize: 1 })) return page[0];
+  return undefined;
+}
+
+/** What one aggregate adds to a view, folded from its whole effective history up to a place. Trouble of the store is thrown. */
+export async function contributionFromStore(
+  parts: Omit<ParkedParts, 'clock'>,
+  track: Track,
+  one: Touched,
+  upTo: Position = track.position,
+): Promise<Computed> {
   const { key, text } = one;
   const model = parts.registry.find(key.type);
   try {
     if (track.model.rowsOf === undefined) {
       let rows: Contribution = NOTHING;
-      for await (const page of parts.store.read(key, { upTo: track.position }))
+      for await (const page of readEffective(parts.store, model?.conflicts ?? 'both', key, { upTo }))
         rows = track.fromEvents(rows, page, text);
       return rows;
     }
     if (model === undefined) return NOTHING;
     let state = model.newState();
-    const history = await foldHistory(parts.store, model, key, { upTo: track.position }, (fact) => {
+    const history = await foldHistory(parts.store, model, key, { upTo }, (fact) => {
       state = model.apply(state, fact);
     });
-    return track.fromState(one, model, { ...history, state });
+    return history.events === 0 ? NOTHING : track.fromState(one, model, { ...history, state });
   } catch (error) {
     if (!isUserError(error)) throw error;
     return asError(error);

@@ -7,6 +7,7 @@
  */
 import type { AggregateModel, EventRegistry } from '../mapping/event-registry.js';
 import { aggregateKeyText, type AggregateKey } from '../model/event.js';
+import { isPlain } from '../model/effective-facts.js';
 import { ConflictError } from '../model/errors.js';
 import type { Position } from '../model/position.js';
 import type { CheckpointStore } from '../ports/checkpoint-store.js';
@@ -16,11 +17,13 @@ import type { EventStore } from '../ports/event-store.js';
 import type { LayerLogger } from '../ports/layer.js';
 import type { ViewStore } from '../ports/view-store.js';
 import { Ownership, type OwnershipOptions } from '../processing/ownership.js';
+import { TimePolicies } from '../time/time-options.js';
 import { FoldCache, type Folded } from './fold-cache.js';
-import { isUserError, releaseParked } from './parked.js';
+import { contributionFromStore, firstAfter, isUserError, releaseParked } from './parked.js';
 import type { ProjectionModel } from './projection.js';
+import { SourceTrack } from './source-track.js';
 import { TouchedAggregates, type Touched } from './touched.js';
-import { asError, ownerNameOf, Track, type Computed, type ParkedAggregate } from './track.js';
+import { asError, ownerNameOf, Track, type Computed, type ParkedAggregate, type StepTime } from './track.js';
 
 export interface RunnerOptions extends OwnershipOptions {
   /** Facts of one step, hence of one transaction. Default 1,000. */
@@ -41,12 +44,16 @@ export interface RunnerParts {
   readonly logger: LayerLogger;
   /** A name no other process has. */
   readonly process: string;
+  /** How late sources may be. Default: 24 hours each. */
+  readonly time?: TimePolicies | undefined;
 }
 
 interface Group {
   readonly tracks: Track[];
   readonly folds: FoldCache;
   readonly aggregates: TouchedAggregates;
+  /** What is known of sources, as far as pages are folded; undefined until it is read, and after a step that failed. */
+  sources: SourceTrack | undefined;
   /** Facts of its next page. */
   pageSize: number;
   failures: number;
@@ -57,18 +64,22 @@ interface Group {
 interface TrackStep {
   readonly track: Track;
   readonly touched: Touched[];
-  /** In the rows form, one for each touched. */
-  readonly computed: Computed[] | undefined;
+  /** One for each touched: in the rows form always, in the event form where new events do more than add. */
+  readonly computed: (Computed | undefined)[];
+  /** Events of aggregates that are parked already. */
+  readonly held: Touched[];
 }
 
 /** A page, folded and not yet committed. */
 interface Step {
   readonly parts: readonly TrackStep[];
+  readonly time: StepTime;
   readonly next: Position;
   readonly atEnd: boolean;
 }
 
 /** Steps made in a row while there is more to read, and how long, ms: then ownership and other groups have their turn. */
+const AGGREGATES_AT_ONCE = 10_000;
 const RUN_STEPS = 16;
 const RUN_MS = 100;
 
@@ -86,6 +97,7 @@ export class ProjectionRunner {
   }[] = [];
   private progressed: () => void = () => undefined;
   private progress: Promise<void> = Promise.resolve();
+  private readonly time: TimePolicies;
   private readonly pageSize: number;
   private readonly catchUpPageSize: number;
   private readonly backOffMs: number;
@@ -95,6 +107,7 @@ export class ProjectionRunner {
     readonly models: readonly ProjectionModel[],
     options: RunnerOptions = {},
   ) {
+    this.time = parts.time ?? new TimePolicies({});
     this.pageSize = options.pageSize ?? 1_000;
     this.catchUpPageSize = options.catchUpPageSize ?? this.pageSize * 8;
     this.backOffMs = options.backOffMs ?? 50;
@@ -208,6 +221,7 @@ export class ProjectionRunner {
   /** A step broke before its commit: what it folded so far is ahead of the views, so it is forgotten, and the group goes on by itself. */
   private setBack(group: Group, error: unknown): void {
     group.folds.clear();
+    group.sources = undefined;
     group.failures++;
     const waitMs = this.waitMs(group.failures);
     group.resumeAtMs = this.parts.clock.monotonicMs() + waitMs;
@@ -272,7 +286,7 @@ export class ProjectionRunner {
       const checkpoint = await this.parts.views.readCheckpoint({ name: model.name, version: model.version, slice: -1 });
       const position = checkpoint === undefined ? this.parts.feed.start() : this.parts.feed.parsePosition(checkpoint);
       const track = new Track(model, this.parts.views, held, checkpoint, position);
-      await track.loadParked();
+      await track.load();
       this.groups.push(this.groupOf(track, 0, 0));
       // What was parked in an earlier run is tried once more with this run's code.
       if (track.parked.size > 0)
@@ -289,7 +303,11 @@ export class ProjectionRunner {
       const other = byPlace.get(place);
       if (other === undefined || group.resumeAtMs > 0 || other.resumeAtMs > 0) {
         byPlace.set(group.resumeAtMs > 0 ? `${place}#${byPlace.size}` : place, group);
-      } else other.tracks.push(...group.tracks);
+      } else {
+        other.tracks.push(...group.tracks);
+        // Who counts reads on with what it counted.
+        if (other.sources?.counts !== countsSources(other)) other.sources = undefined;
+      }
     }
     this.groups = [...byPlace.values()];
   }
@@ -336,19 +354,26 @@ export class ProjectionRunner {
     if (page.facts.length === 0 && from.covers(page.next)) return undefined;
     // Larger steps while there is much to catch up with: a history folds once a step, and a row is written once.
     group.pageSize = page.atEnd ? this.pageSize : Math.min(group.pageSize * 2, this.catchUpPageSize);
+    group.sources ??= await this.sourcesOf(group);
     const touched = group.aggregates.of(page.facts);
-    const parts = group.tracks.map((track): TrackStep => {
-      const rows = track.model.rowsOf !== undefined;
-      return { track, touched: [], computed: rows ? [] : undefined };
-    });
+    const parts = group.tracks.map((track): TrackStep => ({ track, touched: [], computed: [], held: [] }));
+    const corrected = await this.correctedOf(group, touched, page.next);
     for (const one of touched) {
       const model = this.modelOf(one.key.type);
       let folding = false;
       for (const part of parts) {
-        if (!part.track.wants(one.key.type) || (part.track.parked.size > 0 && part.track.parked.has(one.text)))
+        if (!part.track.wants(one.key.type)) continue;
+        if (part.track.parked.size > 0 && part.track.parked.has(one.text)) {
+          part.held.push(one);
           continue;
+        }
         part.touched.push(one);
-        if (part.computed !== undefined) folding = true;
+        if (part.track.model.rowsOf !== undefined) folding = true;
+        else {
+          // Added to what was there, unless the new events change what others mean.
+          const again = corrected?.has(one) === true;
+          part.computed.push(again ? await contributionFromStore(this.parts, part.track, one, page.next) : undefined);
+        }
       }
       // A state that misses these facts must not be found by a projection that joins, or is released, later.
       if (model === undefined || !folding) {
@@ -364,11 +389,53 @@ export class ProjectionRunner {
         folded = asError(error);
       }
       for (const { track, touched: list, computed } of parts) {
-        if (computed === undefined || list[list.length - 1] !== one) continue;
+        if (track.model.rowsOf === undefined || list[list.length - 1] !== one) continue;
         computed[list.length - 1] = contributionOf(track, model, one, folded);
       }
     }
-    return { parts, next: page.next, atEnd: page.atEnd };
+    return { parts, time: group.sources.take(page.facts), next: page.next, atEnd: page.atEnd };
+  }
+
+  /**
+   * Aggregates whose new events do more than add to what they meant: corrections, events that a correction covers, and other
+   * contents of a known identity where the policy does not keep both. Only the event form asks; a fold finds out by itself.
+   */
+  private async correctedOf(
+    group: Group,
+    touched: readonly Touched[],
+    upTo: Position,
+  ): Promise<ReadonlySet<Touched> | undefined> {
+    const byEvent = group.tracks.filter((track) => track.model.rowsOf === undefined);
+    const wanted = touched.filter((one) => byEvent.some((track) => track.wants(one.key.type)));
+    if (wanted.length === 0) return undefined;
+    let found: Set<Touched> | undefined;
+    for (let at = 0; at < wanted.length; at += AGGREGATES_AT_ONCE) {
+      const some = wanted.slice(at, at + AGGREGATES_AT_ONCE);
+      const corrections = await this.parts.store.readCorrections(
+        some.map((one) => one.key),
+        { upTo },
+      );
+      for (let i = 0; i < some.length; i++) if (corrections[i]!.length > 0) (found ??= new Set()).add(some[i]!);
+    }
+    for (const one of wanted) {
+      const policy = this.modelOf(one.key.type)?.conflicts ?? 'both';
+      if (policy !== 'both' && (await this.hasSiblings(one, upTo))) (found ??= new Set()).add(one);
+    }
+    return found;
+  }
+
+  private async hasSiblings({ key, facts }: Touched, upTo: Position): Promise<boolean> {
+    for (const { eventTime } of facts) {
+      const [at] = await this.parts.store.readMany([key], { range: { from: eventTime, to: eventTime }, upTo });
+      if (!isPlain(at!, 'neither')) return true;
+    }
+    return false;
+  }
+
+  private async sourcesOf(group: Group): Promise<SourceTrack> {
+    const counting = group.tracks.find((track) => track.model.statistics === true);
+    const notes = await (counting ?? group.tracks[0]!).sourceNotes();
+    return new SourceTrack(this.time, notes, counting !== undefined);
   }
 
   private async commitAll(group: Group, step: Step): Promise<void> {
@@ -376,13 +443,22 @@ export class ProjectionRunner {
     const parts = step.parts.filter(({ track }) => group.tracks.includes(track));
     for (const part of parts) leaveOutParked(part);
     const results = await Promise.allSettled(
-      parts.map(({ track, touched, computed }) =>
-        track.commit(touched, computed, step.next, now, ({ key }, error) => {
-          this.parts.logger.error(
-            `The projection "${track.model.name}" could not handle ${key.type} ${key.id} and parked it: ${error.message}`,
-            error.stack,
-          );
-        }),
+      parts.map(({ track, touched, computed, held }) =>
+        track.commit(
+          touched,
+          computed,
+          held,
+          step.time,
+          step.next,
+          now,
+          (one, after, upTo) => firstAfter(this.parts.store, one, after, upTo),
+          ({ key }, error) => {
+            this.parts.logger.error(
+              `The projection "${track.model.name}" could not handle ${key.type} ${key.id} and parked it: ${error.message}`,
+              error.stack,
+            );
+          },
+        ),
       ),
     );
     for (let p = 0; p < parts.length; p++) {
@@ -421,6 +497,7 @@ export class ProjectionRunner {
       tracks: [track],
       folds: new FoldCache(this.parts.store, track.checkpoint === undefined),
       aggregates: new TouchedAggregates(),
+      sources: undefined,
       pageSize: this.pageSize,
       failures,
       resumeAtMs,
@@ -451,13 +528,17 @@ export class ProjectionRunner {
   }
 }
 
+function countsSources(group: Group): boolean {
+  return group.tracks.some((track) => track.model.statistics === true);
+}
+
 /** What the step before parked, when this one was folded already, contributes nothing until it is tried again. */
-function leaveOutParked({ track, touched, computed }: TrackStep): void {
+function leaveOutParked({ track, touched, computed, held }: TrackStep): void {
   if (track.parked.size === 0) return;
   for (let i = touched.length - 1; i >= 0; i--) {
     if (!track.parked.has(touched[i]!.text)) continue;
-    touched.splice(i, 1);
-    computed?.splice(i, 1);
+    held.push(...touched.splice(i, 1));
+    computed.splice(i, 1);
   }
 }
 

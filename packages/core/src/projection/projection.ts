@@ -79,4 +79,6 @@ export interface ProjectionModel {
   readonly rowsOf?: (state: object, context: RowsContext) => unknown;
   /** The event form: what one fact adds; undefined when nothing. */
   readonly rowsOfEvent?: (fact: Fact) => unknown;
+  /** The built-in view of sources: it keeps lateness, rates and gaps. */
+  readonly statistics?: boolean;
 }

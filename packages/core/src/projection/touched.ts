@@ -1,5 +1,6 @@
 /** The aggregates of a page, each with its facts; their keys are made once and known again by later pages. */
 import { aggregateKeyText, type AggregateKey, type Fact } from '../model/event.js';
+import { isReserved } from '../time/source-facts.js';
 
 /** Keys remembered, about 250 bytes each; up to twice as many before the older half goes. */
 const KEYS_KEPT = 20_000;
@@ -33,6 +34,8 @@ export class TouchedAggregates {
     const touched: Touched[] = [];
     for (let i = 0; i < facts.length; i++) {
       const fact = facts[i]!;
+      // What is said of sources is no aggregate of a user's.
+      if (isReserved(fact.aggregateType)) continue;
       const known = this.find(fact);
       if (known.page === page) {
         known.touched!.facts.push(fact);

@@ -23,9 +23,12 @@ import {
 } from './contributions.js';
 import type { Folded } from './fold-cache.js';
 import { orderOfNumber, orderOfText, type TimeOrder } from './merge.js';
+import { Settlement, SETTLEMENT_NOTES } from '../time/settlement.js';
 import { OwnCache } from './own-cache.js';
 import { copyState } from './copy-state.js';
+import type { Note } from './packed-notes.js';
 import type { ProjectionModel, RowsContext } from './projection.js';
+import { SOURCES_PACKED } from './source-track.js';
 import type { Touched } from './touched.js';
 
 /** Weight of the rows and contributions remembered per projection, about bytes. */
@@ -41,6 +44,20 @@ export interface ParkedAggregate {
 }
 
 export const PARKED = 'parked/';
+/** The note of how far a view is settled, by itself, so that a reader of rows reads one entry. */
+export const SETTLED_UP_TO = 'settled-up-to';
+
+/** What one step of the feed says beside its events: the same for all tracks that make it. */
+export interface StepTime {
+  /** Notes of the sources, packed. */
+  readonly notes: readonly Note[];
+  /** Those that only the view of sources keeps. */
+  readonly statistics: readonly Note[];
+  readonly inputWatermark: number;
+}
+
+/** Reads what a parking withdraws. */
+export type FirstAfter = (one: Touched, after: number, upTo: Position) => Promise<Fact | undefined>;
 
 /** A step's outcome for one aggregate: its new contribution, or what was thrown. */
 export type Computed = Contribution | Error;
@@ -59,6 +76,9 @@ export class Track {
   readonly ownerName: string;
   private readonly tied: boolean;
   readonly parked = new Map<string, ParkedAggregate>();
+  /** Undefined until it is read, and after a commit that failed. */
+  private settlement: Settlement | undefined;
+  private inputWatermark = Number.NEGATIVE_INFINITY;
   private readonly rows: OwnCache<StoredRow>;
   private readonly contributions: OwnCache<Contribution>;
 
@@ -89,13 +109,33 @@ export class Track {
   dropCaches(): void {
     this.rows.clear();
     this.contributions.clear();
+    this.settlement = undefined;
   }
 
-  async loadParked(): Promise<void> {
+  private async loadSettlement(): Promise<Settlement> {
+    const notes = await this.views.readNotes(this.view, SETTLEMENT_NOTES);
+    this.settlement = new Settlement(notes);
+    return this.settlement;
+  }
+
+  /** What an earlier run left: parked aggregates, and what is known of sources. */
+  async load(): Promise<Note[]> {
     this.parked.clear();
     for (const note of await this.views.readNotes(this.view, PARKED)) {
       this.parked.set(note.key.slice(PARKED.length), note.value as unknown as ParkedAggregate);
     }
+    await this.loadSettlement();
+    return this.sourceNotes();
+  }
+
+  /** What the view keeps of sources, packed. */
+  async sourceNotes(): Promise<Note[]> {
+    return [...(await this.views.readNotes(this.view, SOURCES_PACKED))];
+  }
+
+  /** As the notes of sources have it where the view stands. */
+  stand(inputWatermark: number): void {
+    this.inputWatermark = inputWatermark;
   }
 
   /** The contributions as they stand, by key text; unknown ones are read in one call. */
@@ -150,22 +190,29 @@ export class Track {
 
   /**
    * Makes and commits one step. `expected` is the checkpoint it stands on; it moves to `next`.
-   * @param computed what the rows form made of each while folding, undefined where nothing changes; absent in the event form
+   * @param computed what was made of each already, undefined where (in the rows form) nothing changes or (in the event form) the new events are added
+   * @param held events of aggregates that are parked already
+   * @param time what the step says of sources; undefined for a commit at the place where the view stands
+   * @param firstAfter finds what a parking withdraws
    * @param failed told of each aggregate that is parked with this step
    * @throws what the view store throws: then nothing changed, and the caller drops the caches.
    */
   async commit(
     touched: readonly Touched[],
     computed: readonly (Computed | undefined)[] | undefined,
+    held: readonly Touched[],
+    time: StepTime | undefined,
     next: Position,
     now: number,
+    firstAfter: FirstAfter,
     failed: (one: Touched, error: Error) => void,
   ): Promise<void> {
     const known = this.contributionsOf(touched);
     const before = known instanceof Promise ? await known : known;
     const results: Computed[] = new Array<Computed>(touched.length);
     for (let i = 0; i < touched.length; i++) {
-      const result = computed === undefined ? this.added(touched[i]!, before[i]!) : (computed[i] ?? before[i]!);
+      const made = computed?.[i];
+      const result = made ?? (this.model.rowsOf === undefined ? this.added(touched[i]!, before[i]!) : before[i]!);
       results[i] = result;
       if (result instanceof Error) failed(touched[i]!, result);
     }
@@ -180,7 +227,8 @@ export class Track {
       }
       try {
         const applied = await applyChanges(this.model.fields, changes, this.reader);
-        await this.write(touched, results, changes, applied, next, now);
+        const settlement = await this.settle(touched, results, held, time, next, firstAfter);
+        await this.write(touched, results, changes, applied, settlement, time, next, now);
         return;
       } catch (error) {
         if (!(error instanceof RowOverflow)) throw error;
@@ -201,15 +249,52 @@ export class Track {
     }
   }
 
+  /** How far the view is settled with this step: parked aggregates hold the line before their first event above it. */
+  private async settle(
+    touched: readonly Touched[],
+    results: readonly Computed[],
+    held: readonly Touched[],
+    time: StepTime | undefined,
+    next: Position,
+    firstAfter: FirstAfter,
+  ): Promise<Settlement> {
+    const settlement = this.settlement ?? (await this.loadSettlement());
+    for (const { text, facts } of held) settlement.holdAll(text, facts);
+    for (let i = 0; i < touched.length; i++) {
+      const one = touched[i]!;
+      const { text, facts } = one;
+      if (!(results[i] instanceof Error)) {
+        if (this.parked.size > 0 && this.parked.has(text)) settlement.release(text);
+        continue;
+      }
+      settlement.holdAll(text, facts);
+      // What it added before is withdrawn with the parking.
+      const first = await firstAfter(one, settlement.settledUpTo, next);
+      if (first !== undefined) settlement.hold(text, first.eventTime);
+    }
+    settlement.advance(time?.inputWatermark ?? this.inputWatermark);
+    return settlement;
+  }
+
   private async write(
     touched: readonly Touched[],
     results: readonly Computed[],
     changes: readonly StepChange[],
     applied: AppliedChanges,
+    settlement: Settlement,
+    time: StepTime | undefined,
     next: Position,
     now: number,
   ): Promise<void> {
-    const notes: { key: string; value: WireValue }[] = [];
+    const settled = settlement.changes();
+    const notes: { key: string; value: WireValue }[] = [...settled];
+    if (settled.some(({ key }) => key === SETTLEMENT_NOTES)) {
+      notes.push({ key: SETTLED_UP_TO, value: settlement.settledUpTo });
+    }
+    if (time !== undefined) {
+      for (const note of time.notes) notes.push(note);
+      if (this.model.statistics === true) for (const note of time.statistics) notes.push(note);
+    }
     for (let i = 0; i < touched.length; i++) {
       const { text, key } = touched[i]!;
       const result = results[i]!;
@@ -242,12 +327,20 @@ export class Track {
       changes: applied.changes,
       notes,
     };
-    await this.views.commit(commit);
+    try {
+      await this.views.commit(commit);
+    } catch (error) {
+      this.settlement = undefined;
+      throw error;
+    }
+    settlement.saved();
+    if (time !== undefined) this.inputWatermark = time.inputWatermark;
     this.checkpoint = commit.checkpoint;
     this.position = next;
     for (const row of applied.rows) this.rows.set(row.key, row, row.revision === 1);
     for (const { of, before, after } of changes) this.contributions.set(of.text, after, before.length === 0);
     for (const note of notes) {
+      if (!note.key.startsWith(PARKED)) continue;
       const text = note.key.slice(PARKED.length);
       if (note.value === null) this.parked.delete(text);
       else this.parked.set(text, note.value as unknown as ParkedAggregate);

@@ -5,7 +5,8 @@
 import type { AggregateModel } from '../mapping/event-registry.js';
 import type { AggregateKey, Fact } from '../model/event.js';
 import { compareFold, RANK_INITIAL, RANK_PLAIN } from '../model/event-order.js';
-import { effectiveFacts } from '../model/effective-facts.js';
+import { isCorrection } from '../model/correction.js';
+import { effectiveFacts, Rulings } from '../model/effective-facts.js';
 import { InvalidEventError } from '../model/errors.js';
 import type { EventStore, ReadOptions } from '../ports/event-store.js';
 import { readEffective, rulingsOf } from './effective-history.js';
@@ -24,6 +25,8 @@ export interface FoldedHistory {
   /** Folded last; undefined for an empty history. */
   readonly last: Fact | undefined;
   readonly eventTimeMax: number;
+  /** Undefined when nothing of the history was corrected. */
+  readonly rulings: Rulings | undefined;
 }
 
 /** Takes one fact and its rank. */
@@ -47,13 +50,13 @@ export async function foldHistory(
       : readEffective(store, model.conflicts, key, { ...options, pageSize: PAGE })
   )[Symbol.asyncIterator]();
   const first = await pages.next();
-  if (first.done === true)
-    return { events: 0, initials: 0, facts: [], last: undefined, eventTimeMax: Number.NEGATIVE_INFINITY };
+  if (first.done === true) return NO_HISTORY;
   // A short page need not be the last: large facts make short pages.
   const second = await pages.next();
   if (second.done === true) {
-    const facts = inFoldOrder(model, effectiveFacts(first.value, model.conflicts));
-    return tally(model, facts, each);
+    const rulings = options.range === undefined ? rulingsIn(first.value) : undefined;
+    const facts = inFoldOrder(model, effectiveFacts(first.value, model.conflicts, rulings));
+    return tally(model, facts, rulings, each);
   }
   if (options.range === undefined) {
     const rulings = await rulingsOf(store, key, options);
@@ -62,10 +65,23 @@ export async function foldHistory(
       const effective = readEffective(store, model.conflicts, key, { ...options, pageSize: PAGE })[
         Symbol.asyncIterator
       ]();
-      return foldLong(store, model, key, options, effective, [], each);
+      return foldLong(store, model, key, options, effective, [], rulings.isEmpty ? undefined : rulings, each);
     }
   }
-  return foldLong(store, model, key, options, pages, [first.value, second.value], each);
+  return foldLong(store, model, key, options, pages, [first.value, second.value], undefined, each);
+}
+
+const NO_HISTORY: FoldedHistory = {
+  events: 0,
+  initials: 0,
+  facts: [],
+  last: undefined,
+  eventTimeMax: Number.NEGATIVE_INFINITY,
+  rulings: undefined,
+};
+
+function rulingsIn(facts: readonly Fact[]): Rulings | undefined {
+  return facts.some(isCorrection) ? new Rulings(facts) : undefined;
 }
 
 /** Sorts only when needed: key order is fold order for histories without ranks out of place. */
@@ -79,7 +95,12 @@ export function inFoldOrder(model: AggregateModel, facts: readonly Fact[]): read
   return facts;
 }
 
-function tally(model: AggregateModel, facts: readonly Fact[], each: EachFact): FoldedHistory {
+function tally(
+  model: AggregateModel,
+  facts: readonly Fact[],
+  rulings: Rulings | undefined,
+  each: EachFact,
+): FoldedHistory {
   let initials = 0;
   let eventTimeMax = Number.NEGATIVE_INFINITY;
   for (let i = 0; i < facts.length; i++) {
@@ -89,7 +110,7 @@ function tally(model: AggregateModel, facts: readonly Fact[], each: EachFact): F
     if (fact.eventTime > eventTimeMax) eventTimeMax = fact.eventTime;
     each(fact, rank);
   }
-  return { events: facts.length, initials, facts, last: facts.at(-1), eventTimeMax };
+  return { events: facts.length, initials, facts, last: facts.at(-1), eventTimeMax, rulings };
 }
 
 async function foldLong(
@@ -99,6 +120,7 @@ async function foldLong(
   options: Omit<ReadOptions, 'pageSize' | 'descending' | 'names'>,
   rest: AsyncIterator<readonly Fact[]>,
   started: readonly (readonly Fact[])[],
+  rulings: Rulings | undefined,
   each: EachFact,
 ): Promise<FoldedHistory> {
   const names = [...model.events.values()].filter((event) => event.rank !== RANK_PLAIN).map((event) => event.name);
@@ -153,5 +175,5 @@ async function foldLong(
   for (const page of started) plain(page);
   for (let page = await rest.next(); page.done !== true; page = await rest.next()) plain(page.value);
   for (let i = before; i < ranked.length; i++) one(ranked[i]!, model.rankOf(ranked[i]!));
-  return { events, initials, facts: undefined, last, eventTimeMax };
+  return { events, initials, facts: undefined, last, eventTimeMax, rulings };
 }
