@@ -1,27 +1,12 @@
 /** Makes the chunks of `fact-chunk.ts`: what their facts share (names, streams, ids, base times) is written once. */
 import type { Fact, Metadata, ProcessingTime } from '@concursus/core';
-import { CHUNK_FORMAT, NEXT_TICK, SAME_APPEND, type Kind } from './fact-chunk.js';
+import { CHUNK_FORMAT, NEXT_TICK, putVarint, SAME_APPEND, zigzag, type Kind } from './fact-chunk.js';
 
 /** 256: a fact's place in its chunk is one byte. */
 const CHUNK_FACTS_MAX = 256;
-/** Large enough for LZ4 to find what facts share, small enough that picking one of them unpacks in microseconds. */
+/** Large enough for LZ4 to find what facts share, small enough to unpack in microseconds. */
 const CHUNK_BYTES_TARGET = 16_368;
 
-function putVarint(bytes: Buffer, at: number, value: number): number {
-  let rest = value;
-  while (rest > 0x7fff_ffff) {
-    bytes[at++] = (rest % 128) | 128;
-    rest = Math.floor(rest / 128);
-  }
-  while (rest > 127) {
-    bytes[at++] = (rest & 127) | 128;
-    rest >>>= 7;
-  }
-  bytes[at++] = rest;
-  return at;
-}
-
-const zigzag = (n: number): number => (n >= 0 ? n * 2 : -n * 2 - 1);
 /** Gathers facts into one chunk. Reused: what `finish` returns is valid until the next `add`. */
 export class ChunkWriter {
   count = 0;

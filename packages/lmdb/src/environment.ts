@@ -11,8 +11,8 @@ import { fullError, translated } from './errors.js';
 import { WriteQueue } from './write-queue.js';
 
 /** Raised when stored bytes change their meaning. */
-const FORMAT = 'concursus-lmdb-1';
-/** Eleven databases a context: room for 46 contexts. Each costs a few bytes a transaction. */
+const FORMAT = 'concursus-lmdb-2';
+/** Twelve databases a context: room for 42 contexts. Each costs a few bytes a transaction. */
 const DATABASES_MAX = 512;
 /** LZ4 takes the chunks of real reports to a third and costs less than the pages it saves; below this it saves no page. */
 const COMPRESSED_BYTES_MIN = 300;
@@ -118,15 +118,32 @@ export class Environment {
     return this.database(context, name, 'string', false) as Texts;
   }
 
-  private database(context: string, name: string, encoding: 'binary' | 'string', compressed: boolean): Bytes | Texts {
+  /** A named database of binary values, each with a version that a write can be made to depend on. */
+  versioned(context: string, name: string): Bytes {
+    return this.database(context, name, 'binary', false, true) as Bytes;
+  }
+
+  private database(
+    context: string,
+    name: string,
+    encoding: 'binary' | 'string',
+    compressed: boolean,
+    useVersions = false,
+  ): Bytes | Texts {
     const full = `${name}/${context}`;
     let database = this.databases.get(full);
     if (database === undefined) {
       const compression = compressed ? { threshold: COMPRESSED_BYTES_MIN } : false;
-      database = this.root.openDB(full, { keyEncoding: 'binary', encoding, compression }) as Bytes | Texts;
+      const options = { keyEncoding: 'binary', encoding, compression, useVersions } as const;
+      database = this.root.openDB(full, options) as Bytes | Texts;
       this.databases.set(full, database);
     }
     return database;
+  }
+
+  /** Reads that follow in this turn see what was committed until now, not only until its first read. */
+  renewSnapshot(): void {
+    this.root.resetReadTxn();
   }
 
   /** One object for all users of this environment in this process, such as a context's log. */

@@ -1,6 +1,6 @@
 /**
- * The stored form of facts: chunks of up to 256, one LMDB entry each. The feed reads whole chunks, a history picks
- * single facts by their offset. This file reads them; `chunk-writer.ts` makes them.
+ * The stored form of facts: chunks of up to 256, one LMDB entry each, in recorded order. This file reads them;
+ * `chunk-writer.ts` makes them. Histories have a form of their own: `segment.ts`.
  *
  * Layout: format · count · node (6) · base ms, tick, first index, base event time · words · kinds ·
  * per fact: length and time code · bodies. Numbers are varints. A body ends in its content, as UTF-8.
@@ -21,17 +21,54 @@ export interface Kind {
   readonly characteristics: number;
 }
 
-const unzigzag = (n: number): number => (n % 2 === 0 ? n / 2 : -(n + 1) / 2);
+/** Writes a safe integer from 0 in 7 bits a byte. @returns where to go on */
+export function putVarint(bytes: Buffer, at: number, value: number): number {
+  let rest = value;
+  while (rest > 0x7fff_ffff) {
+    bytes[at++] = (rest % 128) | 128;
+    rest = Math.floor(rest / 128);
+  }
+  while (rest > 127) {
+    bytes[at++] = (rest & 127) | 128;
+    rest >>>= 7;
+  }
+  bytes[at++] = rest;
+  return at;
+}
+
+/** Signed numbers as ones from 0, small ones small. */
+export const zigzag = (n: number): number => (n >= 0 ? n * 2 : -n * 2 - 1);
+export const unzigzag = (n: number): number => (n % 2 === 0 ? n / 2 : -(n + 1) / 2);
+
+/** A chunk as its readers see it, whether it was read or has just been written. */
+export interface FeedChunk {
+  /** The ordinal of its first fact. */
+  readonly first: number;
+  readonly count: number;
+  /** The process that wrote it, 12 hex digits. */
+  readonly node: string;
+  /** Processing time of each fact, and its place in its append. */
+  readonly ms: ArrayLike<number>;
+  readonly tick: ArrayLike<number>;
+  readonly index: ArrayLike<number>;
+  /** What keeping it costs, roughly: its bytes and the facts made of them. */
+  readonly weight: number;
+  /** The `k`-th fact; the same object each time. Readers share it and never change it. */
+  fact(k: number): Fact;
+}
+
+export function weightOfChunk(bytes: number, count: number): number {
+  return bytes * 3 + count * 64;
+}
 
 /** A chunk read back. Its directory is read at once, each fact when it is first asked for, and then kept. */
-export class Chunk {
+export class Chunk implements FeedChunk {
   readonly count: number;
-  /** Processing time of each fact, and its place in its append. */
   readonly ms: Float64Array;
   readonly tick: Uint16Array;
   readonly index: Uint16Array;
   private readonly offsets: Uint32Array;
-  private readonly node: string;
+  readonly node: string;
   private readonly baseEventTime: number;
   private readonly words: string[] = [];
   private readonly kinds: readonly Kind[];
@@ -96,9 +133,8 @@ export class Chunk {
     for (let i = 0; i <= count; i++) this.offsets[i]! += this.at;
   }
 
-  /** What keeping it costs, roughly: its bytes and the facts made of them. */
   get weight(): number {
-    return this.bytes.length * 3 + this.count * 64;
+    return weightOfChunk(this.bytes.length, this.count);
   }
 
   private varint(): number {
@@ -130,12 +166,6 @@ export class Chunk {
     return back === 0 ? this.text() : this.idAt(k - back);
   }
 
-  /** Puts in the facts this chunk was written from, so that nobody decodes them. */
-  adopt(k: number, fact: Fact): void {
-    this.facts[k] = fact;
-  }
-
-  /** The `k`-th fact; the same object each time. Readers share it and never change it. */
   fact(k: number): Fact {
     return (this.facts[k] ??= this.decode(k));
   }

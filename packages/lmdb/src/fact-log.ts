@@ -1,106 +1,153 @@
 /**
- * The log of one context: feed chunks and history index, written together. It decides what is new, repeated or
- * conflicting, gives processing times, and reads facts back. One object per environment and context in a process.
+ * The log of one context: it decides what is new, repeated or conflicting, gives processing times, and writes the feed;
+ * the histories follow behind it (`history-index.ts`). One object per environment and context in a process.
+ *
+ * A group is decided on what this process knows and written on the condition that the log's row is still as it knows it:
+ *
+ *     this process   knows row 7 · decides        · writes if the row is 7: it is 8, nothing written · reads 8, decides again
+ *     another one                  writes row 8 ·
  */
 import { Fact, nextProcessingTime, processingIdPrefix, randomNode } from '@concursus/core';
-import type { Append, AppendOutcome, Clock, ProcessingTime, SourceCounts } from '@concursus/core';
+import type { AggregateKey, Append, AppendOutcome, Clock, ProcessingTime } from '@concursus/core';
 import { Bell } from './bell.js';
 import type { Bytes, Environment } from './environment.js';
 import { ChunkWriter } from './chunk-writer.js';
-import { Chunk, processingIdOf } from './fact-chunk.js';
-import { after, KeyWriter } from './keys.js';
-import type { GroupMember } from './write-queue.js';
+import { Chunk, processingIdOf, type FeedChunk } from './fact-chunk.js';
+import { HistoryIndex, type Span } from './history-index.js';
+import { KeyWriter, readOrdinal } from './keys.js';
+import { Entry, WrittenChunk } from './entry.js';
+import { Tail, weightOf, type AggregateTail } from './tail.js';
+import type { EagerMember } from './write-queue.js';
+import { Writes } from './writes.js';
 
 /** Weighed as `Chunk.weight` says: about 400 chunks of small facts. */
 const CACHE_WEIGHT_MAX = 16 * 1_048_576;
 /** The last 100 ns of a millisecond: a floor of it covers the whole millisecond. */
 const LAST_TICK = 9_999;
 const BEFORE_ALL: ProcessingTime = { ms: Number.NEGATIVE_INFINITY, tick: 0 };
-
-/** A history entry's value: ordinal (6 bytes) · place in its chunk (1) · repeats (4, absent when 0). */
-const ENTRY_BYTES = 7;
-const ENTRY_BYTES_REPEATED = 11;
+const REPEATS_MAX = 0xffff_ffff;
+/** After another process came first, so many groups are decided while the environment is locked for it. */
+const PATIENCE = 16;
 
 const LOG_ROW = Buffer.from('log');
-/** The rows of sources stand beside it. */
-const SOURCE_ROWS = 'source';
+const ROW_BYTES = 32;
 
-/** The key of a fact's identity in the history: tenant, type, id, event time, stream, sequence, name. */
-export function historyKey(keys: KeyWriter, fact: Fact): KeyWriter {
-  return keys
-    .start()
-    .text(fact.tenant)
-    .text(fact.aggregateType)
-    .text(fact.aggregateId)
-    .signed(fact.eventTime)
-    .text(fact.streamId)
-    .signed(fact.sequence)
-    .text(fact.name);
-}
-
-export class FactLog implements GroupMember {
+export class FactLog implements EagerMember {
   readonly feed: Bytes;
-  readonly history: Bytes;
   /** Rings when facts were recorded. */
   readonly bell = new Bell();
-  private readonly meta: Bytes;
+  private readonly rows: Bytes;
+  private readonly repeats: Bytes;
   private readonly node: string;
-  private readonly keys = new KeyWriter();
   private readonly feedKeys = new KeyWriter();
-  private readonly entry = Buffer.allocUnsafeSlow(ENTRY_BYTES_REPEATED);
-  private readonly row = Buffer.allocUnsafeSlow(18);
-  private readonly cache = new Map<number, Chunk>();
+  private readonly cache = new Map<number, FeedChunk>();
   private cacheWeight = 0;
+  private readonly tail = new Tail();
+  private readonly writes = new Writes();
+  private readonly index: HistoryIndex;
+
+  // What this process knows of the log: the row as it read or wrote it last.
+  private version = 0;
+  private next = 0;
+  private last: ProcessingTime = BEFORE_ALL;
+  private indexedUpTo = 0;
 
   // Of the group in hand.
   private readonly writer: ChunkWriter;
   private first = 0;
-  private next = 0;
   private chunkFirst = 0;
-  private last: ProcessingTime = BEFORE_ALL;
   private moved = false;
-  private readonly recorded: Fact[] = [];
-  private readonly counts = new Map<string, { repeated: number; conflicting: number }>();
+  private appendedWeight = 0;
+  private readonly recorded: { readonly aggregate: AggregateTail; readonly entry: Entry }[] = [];
   private readonly ids: string[] = [];
-  private readonly times: number[] = [];
-  private readonly chunks: Chunk[] = [];
+  private readonly chunks: WrittenChunk[] = [];
+  private readonly counted = new Map<number, number>();
+  /** Up to here the histories hold the feed once the group is stored. */
+  private indexing: number | undefined;
+  /** The row's version then; 0: it is left as it is. */
+  private written = 0;
   /** From here on facts are committed and not yet known to be on disk: the feed shows them afterwards. */
   private unflushedFrom = Number.POSITIVE_INFINITY;
+  private patience = 0;
 
   constructor(
     private readonly env: Environment,
     context: string,
     clock: Clock,
+    indexAfter: number,
   ) {
     this.feed = env.bytes(context, 'feed', true);
-    this.history = env.bytes(context, 'history');
-    this.meta = env.bytes(context, 'meta');
+    this.rows = env.versioned(context, 'log');
+    this.repeats = env.bytes(context, 'repeats');
+    this.index = new HistoryIndex(env.bytes(context, 'history', true), this.tail, this.writes, indexAfter);
     this.node = randomNode((length) => clock.randomBytes(length));
     this.writer = new ChunkWriter(this.node);
   }
 
-  static of(env: Environment, context: string, clock: Clock): FactLog {
-    return env.share(`log/${context}`, () => new FactLog(env, context, clock));
+  // --- Following what others write.
+
+  /** Takes in what the snapshot or transaction in hand shows and this process does not know yet. */
+  private refresh(): void {
+    let row = this.rows.getEntry(LOG_ROW);
+    if ((row?.version ?? 0) < this.version) {
+      // A snapshot taken before this process's own last commit.
+      this.env.renewSnapshot();
+      row = this.rows.getEntry(LOG_ROW);
+    }
+    if (row === undefined) {
+      this.version = 0;
+      this.next = 0;
+      this.last = BEFORE_ALL;
+      return;
+    }
+    if (row.version === this.version) return;
+    const value = row.value as Buffer;
+    const isOwn = row.version === this.version + 1 && value.toString('hex', 26, 32) === this.node;
+    this.version = row.version!;
+    if (!isOwn) this.index.doubt();
+    if (this.recorded.length > 0) {
+      // The group in hand is stored already, or never will be: its chunk tells.
+      if (this.holdsOwnChunk(this.first)) this.tail.end = this.next;
+      else this.dropRecorded();
+    }
+    this.next = value.readDoubleBE(0);
+    this.last = { ms: value.readDoubleBE(8), tick: value.readUInt16BE(16) };
+    this.setIndexed(value.readDoubleBE(18));
+    for (let at = Math.max(this.tail.end, this.indexedUpTo); at < this.next;) at = this.takeIn(this.chunkHeld(at), at);
+    this.tail.end = this.next;
   }
 
-  // --- Writing: inside the transaction of a group.
+  private setIndexed(ordinal: number): void {
+    if (ordinal === this.indexedUpTo) return;
+    this.indexedUpTo = ordinal;
+    for (const aggregate of [...this.tail.all()]) this.tail.removeBefore(aggregate, ordinal);
+  }
+
+  private holdsOwnChunk(first: number): boolean {
+    const bytes = this.feed.getBinary(this.feedKeys.start().ordinal(first).view());
+    return bytes !== undefined && new Chunk(first, bytes).node === this.node;
+  }
+
+  /** @returns the ordinal behind the chunk */
+  private takeIn(chunk: FeedChunk, from: number): number {
+    const { tail } = this;
+    for (let k = from - chunk.first; k < chunk.count; k++) {
+      const fact = chunk.fact(k);
+      const aggregate = tail.of(fact.tenant, fact.aggregateType, fact.aggregateId);
+      const entry = new Entry(fact, chunk.first + k, chunk.ms[k]!, chunk.tick[k]!, chunk.index[k]!, chunk.node);
+      tail.add(aggregate, entry);
+    }
+    return chunk.first + chunk.count;
+  }
+
+  // --- Writing: a group at a time.
 
   begin(): void {
-    this.readRow();
+    this.refresh();
     this.first = this.next;
     this.chunkFirst = this.next;
     this.moved = false;
-  }
-
-  private readRow(): void {
-    const row = this.meta.getBinary(LOG_ROW);
-    if (row === undefined) {
-      this.next = 0;
-      this.last = BEFORE_ALL;
-    } else {
-      this.next = row.readDoubleBE(0);
-      this.last = { ms: row.readDoubleBE(8), tick: row.readUInt16BE(16) };
-    }
+    this.appendedWeight = 0;
   }
 
   /** Stores one append. @returns what became of each fact */
@@ -111,35 +158,26 @@ export class FactLog implements GroupMember {
     let prefix = '';
     let index = 0;
     for (const fact of facts) {
-      const keys = historyKey(this.keys, fact);
-      const identity = keys.view();
-      const stored = this.history.getBinaryFast(identity);
+      const aggregate = this.tail.of(fact.tenant, fact.aggregateType, fact.aggregateId);
       let outcome: AppendOutcome = 'recorded';
-      if (stored !== undefined) {
-        if (this.same(stored, fact)) {
-          this.countRepeat(identity);
-          this.count(fact.streamId, 'repeated');
-          outcomes.push('repeated');
-          continue;
-        }
-        const conflict = keys.hex(fact.digest).view();
-        if (this.history.getBinaryFast(conflict) !== undefined) {
-          this.countRepeat(conflict);
-          this.count(fact.streamId, 'repeated');
+      const siblings = this.siblingsOf(aggregate, fact);
+      if (siblings.length > 0) {
+        const same = siblings.find(
+          ({ fact: known }) => known.content === fact.content && known.version === fact.version,
+        );
+        if (same !== undefined) {
+          this.countRepeat(same.ordinal);
           outcomes.push('repeated');
           continue;
         }
         outcome = 'conflicting';
-        this.count(fact.streamId, 'conflicting');
       }
       if (time === undefined) {
         this.last = time = nextProcessingTime(this.last, append.receivedAt);
         prefix = processingIdPrefix(time);
       }
-      this.record(fact, time, index, keys.view());
       this.ids.push(processingIdOf(prefix, index, this.node));
-      this.times.push(time.ms);
-      index++;
+      this.record(aggregate, fact, time, index++);
       outcomes.push(outcome);
     }
     return outcomes;
@@ -150,158 +188,181 @@ export class FactLog implements GroupMember {
     return this.next;
   }
 
-  private record(fact: Fact, time: ProcessingTime, index: number, key: Buffer): void {
+  /** All stored facts of the same identity. */
+  private siblingsOf(aggregate: AggregateTail, fact: Fact): readonly Entry[] {
+    const fresh = aggregate.of(fact);
+    const { maxTime } = this.index.headOf(aggregate);
+    if (fact.eventTime > maxTime) return fresh;
+    const old = this.index.find(aggregate, fact);
+    return fresh.length === 0 ? old : [...fresh, ...old];
+  }
+
+  /** The one place where a new fact goes into the feed and towards the indexes. */
+  private record(aggregate: AggregateTail, fact: Fact, time: ProcessingTime, index: number): void {
     if (!this.writer.takes(fact, time)) this.writeChunk();
-    const place = this.writer.count;
     this.writer.add(fact, time, index);
-    const { entry } = this;
-    entry.writeUIntBE(this.next, 0, 6);
-    entry[6] = place;
-    this.history.putSync(key, entry.subarray(0, ENTRY_BYTES));
-    this.next++;
     // A fact stamped by another store stays that store's.
-    this.recorded.push(fact.processingId === '' ? fact : new Fact(fact));
+    const kept = fact.processingId === '' ? fact : new Fact(fact);
+    const entry = new Entry(kept, this.next, time.ms, time.tick, index, this.node);
+    this.tail.add(aggregate, entry);
+    this.recorded.push({ aggregate, entry });
+    this.appendedWeight += weightOf(fact);
+    this.next++;
   }
 
-  private same(stored: Buffer, fact: Fact): boolean {
-    const ordinal = stored.readUIntBE(0, 6);
-    const known = ordinal >= this.first ? this.recorded[ordinal - this.first]! : this.factAt(ordinal, stored[6]!);
-    return known.content === fact.content && known.version === fact.version;
-  }
-
-  /** Repeats and conflicts of each source, added up over a group and written once. */
-  private count(streamId: string, outcome: 'repeated' | 'conflicting'): void {
-    let counts = this.counts.get(streamId);
-    if (counts === undefined) this.counts.set(streamId, (counts = { repeated: 0, conflicting: 0 }));
-    counts[outcome]++;
-  }
-
-  private writeCounts(): void {
-    for (const [streamId, { repeated, conflicting }] of this.counts) {
-      const key = this.keys.start().text(SOURCE_ROWS).tail(streamId).copy();
-      const row = this.meta.getBinary(key);
-      const sum = Buffer.alloc(16);
-      sum.writeDoubleBE(repeated + (row?.readDoubleBE(0) ?? 0), 0);
-      sum.writeDoubleBE(conflicting + (row?.readDoubleBE(8) ?? 0), 8);
-      this.meta.putSync(key, sum);
-    }
-  }
-
-  /** What was counted of each source, over all time. */
-  sourceCounts(): SourceCounts[] {
-    const start = this.keys.start().text(SOURCE_ROWS).copy();
-    const found: SourceCounts[] = [];
-    for (const { key, value } of this.meta.getRange({ start, end: after(start) })) {
-      const row = value as Buffer;
-      const streamId = (key as Buffer).toString('utf8', start.length);
-      found.push({ streamId, repeated: row.readDoubleBE(0), conflicting: row.readDoubleBE(8) });
-    }
-    return found;
-  }
-
-  private countRepeat(key: Buffer): void {
-    // Read again: comparing may have used the driver's buffer.
-    const stored = this.history.getBinaryFast(key)!;
-    const { entry } = this;
-    const repeats = repeatsOf(stored);
-    // Byte by byte: the driver's buffer tells its length by a property that `copy` does not look at.
-    for (let i = 0; i < ENTRY_BYTES; i++) entry[i] = stored[i]!;
-    entry.writeUInt32BE(Math.min(repeats + 1, 0xffff_ffff), ENTRY_BYTES);
-    this.history.putSync(key, entry);
+  private countRepeat(ordinal: number): void {
+    this.counted.set(ordinal, (this.counted.get(ordinal) ?? 0) + 1);
   }
 
   private writeChunk(): void {
     const { count } = this.writer;
     if (count === 0) return;
-    const bytes = this.writer.finish();
-    this.feed.putSync(this.feedKeys.start().ordinal(this.chunkFirst).view(), bytes);
-    this.chunks.push(new Chunk(this.chunkFirst, Buffer.from(bytes)));
+    const bytes = Buffer.from(this.writer.finish());
+    this.writes.put(this.feed, this.feedKeys.start().ordinal(this.chunkFirst).copy(), bytes);
+    const from = this.chunkFirst - this.first;
+    const entries = this.recorded.slice(from, from + count).map(({ entry }) => entry);
+    this.chunks.push(new WrittenChunk(entries, bytes.length));
     this.chunkFirst += count;
   }
 
   /** Nothing gets a processing time at or below `ms` after this. */
   keepFloor(ms: number): void {
-    if (this.isAbove(ms)) return;
+    if (isAbove(this.last, ms)) return;
     this.last = { ms, tick: LAST_TICK };
     this.moved = true;
   }
 
-  private isAbove(ms: number): boolean {
-    return this.last.ms > ms || (this.last.ms === ms && this.last.tick === LAST_TICK);
-  }
-
-  end(): void {
+  /** After the last job of the group: gathers what it writes. @returns whether there is anything */
+  private finish(): boolean {
     this.writeChunk();
-    this.writeCounts();
-    if (this.next === this.first && !this.moved) return;
-    const { row } = this;
+    for (const [ordinal, times] of this.counted) {
+      const value = Buffer.allocUnsafe(4);
+      value.writeUInt32BE(Math.min(this.repeatsOf(ordinal) + times, REPEATS_MAX));
+      this.writes.put(this.repeats, this.feedKeys.start().ordinal(ordinal).copy(), value);
+    }
+    if (this.recorded.length > 0) {
+      const reached = this.index.step(this.appendedWeight);
+      if (reached !== undefined && reached > this.indexedUpTo) this.indexing = reached;
+    }
+    if (this.writes.isEmpty && !this.moved) return false;
+    const row = Buffer.allocUnsafe(ROW_BYTES);
     row.writeDoubleBE(this.next, 0);
     row.writeDoubleBE(this.last.ms, 8);
     row.writeUInt16BE(this.last.tick, 16);
-    this.meta.putSync(LOG_ROW, row);
-    this.unflushedFrom = this.first;
+    row.writeDoubleBE(this.indexing ?? this.indexedUpTo, 18);
+    row.write(this.node, 26, 'hex');
+    this.writes.put(this.rows, LOG_ROW, row, this.version + 1);
+    if (this.recorded.length > 0) this.unflushedFrom = this.first;
+    this.written = this.version + 1;
+    return true;
+  }
+
+  end(): void {
+    if (this.finish()) this.writes.apply();
+  }
+
+  takesEagerly(): boolean {
+    if (this.patience === 0) return true;
+    this.patience--;
+    return false;
+  }
+
+  async commit(): Promise<boolean> {
+    if (!this.finish()) return true;
+    const { version } = this;
+    const write = (): void => {
+      this.writes.apply();
+    };
+    const stored = version === 0 ? this.rows.ifNoExists(LOG_ROW, write) : this.rows.ifVersion(LOG_ROW, version, write);
+    if (await stored) return true;
+    this.patience = PATIENCE;
+    return false;
   }
 
   committed(): void {
     const { recorded } = this;
     for (let i = 0; i < recorded.length; i++) {
-      const fact = recorded[i]!;
+      const { fact, ms } = recorded[i]!.entry;
       fact.processingId = this.ids[i]!;
-      fact.processedAt = this.times[i]!;
+      fact.processedAt = ms;
     }
-    for (const chunk of this.chunks) {
-      const from = chunk.first - this.first;
-      for (let k = 0; k < chunk.count; k++) chunk.adopt(k, recorded[from + k]!);
-      this.keep(chunk);
-    }
+    for (const chunk of this.chunks) this.keep(chunk);
     const grew = recorded.length > 0;
+    if (this.version < this.written) {
+      this.version = this.written;
+      this.tail.end = this.next;
+    }
+    this.index.committed();
+    if (this.indexing !== undefined && this.indexing > this.indexedUpTo) this.setIndexed(this.indexing);
     this.forget();
     if (grew) this.bell.ring();
   }
 
   aborted(): void {
     this.writer.clear();
+    this.dropRecorded();
+    this.index.aborted();
+    // What was decided is void: the row tells where the log stands.
+    this.version = -1;
     this.forget();
+  }
+
+  private dropRecorded(): void {
+    for (const { aggregate, entry } of this.recorded) this.tail.remove(aggregate, entry);
+    this.recorded.length = 0;
   }
 
   private forget(): void {
     this.recorded.length = 0;
-    this.counts.clear();
     this.ids.length = 0;
-    this.times.length = 0;
     this.chunks.length = 0;
+    this.counted.clear();
+    this.writes.clear();
+    this.indexing = undefined;
+    this.written = 0;
     this.unflushedFrom = Number.POSITIVE_INFINITY;
   }
 
   // --- Reading: outside of transactions, or inside before the group's own facts.
 
+  private row(): { readonly next: number; readonly last: ProcessingTime } | undefined {
+    const row = this.rows.getBinaryFast(LOG_ROW);
+    if (row === undefined) return undefined;
+    return { next: row.readDoubleBE(0), last: { ms: row.readDoubleBE(8), tick: row.readUInt16BE(16) } };
+  }
+
   /** How many facts the feed shows. */
   feedEnd(): number {
-    const row = this.meta.getBinaryFast(LOG_ROW);
-    return row === undefined ? 0 : Math.min(row.readDoubleBE(0), this.unflushedFrom);
+    return Math.min(this.row()?.next ?? 0, this.unflushedFrom);
   }
 
   /** True when a floor at `ms` is kept already. */
   hasFloor(ms: number): boolean {
-    const row = this.meta.getBinaryFast(LOG_ROW);
-    if (row === undefined) return false;
-    const last = row.readDoubleBE(8);
-    return last > ms || (last === ms && row.readUInt16BE(16) === LAST_TICK);
+    const last = this.row()?.last;
+    return last !== undefined && isAbove(last, ms);
   }
 
-  factAt(ordinal: number, place: number): Fact {
-    return this.chunkAt(ordinal - place).fact(place);
+  /** Committed facts of a history: see `HistoryIndex.read`. All reads of one turn are of one moment. */
+  read(aggregate: AggregateKey, span: Span, take: (entry: Entry) => boolean): void {
+    this.refresh();
+    this.index.read(aggregate, span, take);
   }
 
-  /** The chunk that begins with this ordinal. */
-  chunkAt(first: number): Chunk {
-    const chunk = this.findChunk(first);
-    if (chunk === undefined)
-      throw new Error(`the history names a chunk at ordinal ${first} that the feed does not hold`);
+  /** How often the fact at this place came again. */
+  repeatsOf(ordinal: number): number {
+    return this.repeats.getBinaryFast(this.feedKeys.start().ordinal(ordinal).view())?.readUInt32BE(0) ?? 0;
+  }
+
+  private chunkHeld(ordinal: number): FeedChunk {
+    const chunk = this.chunkHolding(ordinal);
+    if (chunk === undefined || ordinal >= chunk.first + chunk.count) {
+      throw new Error(`the log's row tells of a fact at ordinal ${ordinal} that the feed does not hold`);
+    }
     return chunk;
   }
 
-  findChunk(first: number): Chunk | undefined {
+  /** The chunk that begins with this ordinal. */
+  findChunk(first: number): FeedChunk | undefined {
     const cached = this.cache.get(first);
     if (cached !== undefined) {
       // Moved to the end: the first of the map is the one used longest ago.
@@ -317,17 +378,15 @@ export class FactLog implements GroupMember {
   }
 
   /** The chunk that holds the ordinal, wherever it begins. */
-  chunkHolding(ordinal: number): Chunk | undefined {
+  chunkHolding(ordinal: number): FeedChunk | undefined {
     const exact = this.findChunk(ordinal);
     if (exact !== undefined) return exact;
     const start = this.feedKeys.start().ordinal(ordinal).copy();
-    for (const key of this.feed.getKeys({ start, reverse: true, limit: 1 })) {
-      return this.findChunk(Buffer.from(key).readUIntBE(2, 6));
-    }
+    for (const key of this.feed.getKeys({ start, reverse: true, limit: 1 })) return this.findChunk(readOrdinal(key));
     return undefined;
   }
 
-  private keep(chunk: Chunk): void {
+  private keep(chunk: FeedChunk): void {
     if (this.cache.has(chunk.first)) return;
     this.cache.set(chunk.first, chunk);
     this.cacheWeight += chunk.weight;
@@ -345,7 +404,6 @@ export class FactLog implements GroupMember {
   }
 }
 
-export function repeatsOf(stored: Buffer): number {
-  // The driver's reused buffer carries its length as a plain property; reading beyond it would read old bytes.
-  return stored.length >= ENTRY_BYTES_REPEATED ? stored.readUInt32BE(ENTRY_BYTES) : 0;
+function isAbove(last: ProcessingTime, ms: number): boolean {
+  return last.ms > ms || (last.ms === ms && last.tick === LAST_TICK);
 }

@@ -1,7 +1,7 @@
 /** The feed on LMDB: chunks in the order of their ordinals, which is the order of their processing ids. */
 import { EventFeed, OrdinalPosition } from '@concursus/core';
 import type { Fact, FeedPage, Position } from '@concursus/core';
-import { FactLog } from './fact-log.js';
+import type { FactLog } from './fact-log.js';
 import type { Session } from './session.js';
 
 /** Characters of content in a page, about: a page of large facts is shorter. */
@@ -16,7 +16,7 @@ export class LmdbEventFeed extends EventFeed {
   private openLog: FactLog | undefined;
 
   private get log(): FactLog {
-    return (this.openLog = FactLog.of(this.session.env, this.session.context, this.session.clock));
+    return (this.openLog = this.session.log);
   }
 
   start(): Position {

@@ -1,16 +1,5 @@
 /** The event store on LMDB: checks keys before the transaction, queues appends for group commit, reads histories by range. */
-import {
-  compareKey,
-  compareProcessingIds,
-  compareProcessingTime,
-  EventStore,
-  Fact,
-  InvalidEventError,
-  isCorrection,
-  limits,
-  OrdinalPosition,
-  parseProcessingId,
-} from '@concursus/core';
+import { compareIdentity, EventStore, Fact, InvalidEventError, limits, OrdinalPosition } from '@concursus/core';
 import type {
   AggregateKey,
   Append,
@@ -18,22 +7,19 @@ import type {
   AppendOutcome,
   AppendResult,
   Capabilities,
-  KnownOptions,
-  ProcessingTime,
   ReadOptions,
-  SourceCounts,
 } from '@concursus/core';
 import { lmdbCapabilities } from './capabilities.js';
-import { FactLog, historyKey, repeatsOf } from './fact-log.js';
-import { after, KeyWriter } from './keys.js';
+import type { FactLog } from './fact-log.js';
+import { identityKey, type Span } from './history-index.js';
+import { KeyWriter } from './keys.js';
 import { checkEpoch, saveCheckpoint } from './lmdb-checkpoint-store.js';
+import type { Entry } from './entry.js';
 import type { Session } from './session.js';
-import type { WriteJob } from './write-queue.js';
+import type { EagerMember, WriteJob } from './write-queue.js';
 
 /** Rough bytes of a fact beside its content. */
 const FACT_BYTES = 160;
-const TIME_BYTES = 8;
-const DIGEST_BYTES = 32;
 const PAGE_SIZE = 1_000;
 /** Characters of content in a page, about: a page of large facts is shorter. */
 const PAGE_CHARACTERS_MAX = 4 * 1_048_576;
@@ -60,6 +46,7 @@ interface Filter {
 class AppendJob implements WriteJob {
   readonly durable = true;
   readonly grows = true;
+  readonly eager?: EagerMember;
   weight = 0;
   bytes = 0;
   private results: AppendResult[] = [];
@@ -72,6 +59,8 @@ class AppendJob implements WriteJob {
     private readonly resolve: (results: readonly AppendResult[]) => void,
     readonly failed: (error: Error) => void,
   ) {
+    // A checkpoint is a row of its own, which the log's condition says nothing about.
+    if (checkpoint === undefined) this.eager = log;
     for (const append of appends) {
       this.weight += append.facts.length;
       for (const fact of append.facts) this.bytes += fact.content.length + FACT_BYTES;
@@ -108,7 +97,7 @@ export class LmdbEventStore extends EventStore {
   }
 
   private get log(): FactLog {
-    return FactLog.of(this.session.env, this.session.context, this.session.clock);
+    return this.session.log;
   }
 
   append(appends: readonly Append[], options?: AppendOptions): Promise<readonly AppendResult[]> {
@@ -134,7 +123,7 @@ export class LmdbEventStore extends EventStore {
         fact.aggregateId.length +
         fact.streamId.length +
         fact.name.length;
-      if (units > 600) historyKey(this.keys, fact).hex('00'.repeat(DIGEST_BYTES)).view();
+      if (units > 600) identityKey(this.keys, ownerOf(fact), fact).view();
     }
   }
 
@@ -146,16 +135,12 @@ export class LmdbEventStore extends EventStore {
       });
     }
     const filter = filterOf(options);
-    const [start, end] = this.bounds(aggregate, options);
-    let from: Buffer | undefined = options.descending === true ? end : start;
-    const to = options.descending === true ? start : end;
+    let span: Span | undefined = spanOf(options);
     // What a page's last conflict group brought too much.
     let ready: Fact[] = [];
-    while (from !== undefined || ready.length > 0) {
+    while (span !== undefined || ready.length > 0) {
       if (options.signal?.aborted === true) return;
-      if (from !== undefined && ready.length < pageSize) {
-        from = this.scan(aggregate, from, to, options.descending === true, filter, pageSize, ready);
-      }
+      if (span !== undefined && ready.length < pageSize) span = this.scan(aggregate, span, filter, pageSize, ready);
       if (ready.length === 0) return;
       const page = ready.slice(0, pageSize);
       ready = ready.slice(pageSize);
@@ -174,153 +159,59 @@ export class LmdbEventStore extends EventStore {
         });
       }
       const filter = filterOf(options);
-      const descending = options.descending === true;
+      const span = spanOf(options);
       // Without an await in between, all of them are read in one snapshot.
       resolve(
         aggregates.map((aggregate) => {
-          const [start, end] = this.bounds(aggregate, options);
           const facts: Fact[] = [];
-          this.scan(
-            aggregate,
-            descending ? end : start,
-            descending ? start : end,
-            descending,
-            filter,
-            Number.POSITIVE_INFINITY,
-            facts,
-          );
+          this.scan(aggregate, span, filter, Number.POSITIVE_INFINITY, facts);
           return facts;
         }),
       );
     });
   }
 
-  /** The least key of the range, and one above its greatest; no stored key equals either. */
-  private bounds(aggregate: AggregateKey, options: Pick<ReadOptions, 'range'>): [Buffer, Buffer] {
-    const { range } = options;
-    const keys = this.keys.start().text(aggregate.tenant).text(aggregate.type).text(aggregate.id);
-    const { length } = keys;
-    const prefix = keys.copy();
-    let start = prefix;
-    let end = after(prefix);
-    if (range?.from !== undefined) {
-      const from = Math.ceil(range.from) + (range.fromExclusive === true && Number.isInteger(range.from) ? 1 : 0);
-      start = keys.backTo(length).signed(from).copy();
-    }
-    if (range?.to !== undefined) {
-      const to = Math.floor(range.to) + (range.toExclusive === true && Number.isInteger(range.to) ? 0 : 1);
-      end = keys.backTo(length).signed(to).copy();
-    }
-    return [start, end];
-  }
-
   /**
    * Adds facts to `out` until it holds `size`, always whole groups of one identity: conflicting contents are put in digest
    * order, and the content stored first may belong anywhere among them. @returns where to go on, or undefined at the end
    */
-  private scan(
-    aggregate: AggregateKey,
-    from: Buffer,
-    to: Buffer,
-    descending: boolean,
-    filter: Filter,
-    size: number,
-    out: Fact[],
-  ): Buffer | undefined {
-    if (Buffer.compare(descending ? to : from, descending ? from : to) >= 0) return undefined;
+  private scan(aggregate: AggregateKey, span: Span, filter: Filter, size: number, out: Fact[]): Span | undefined {
     const { log } = this;
-    const prefix = this.keys.start().text(aggregate.tenant).text(aggregate.type).text(aggregate.id).length;
-    let identity: Buffer | undefined;
-    let group: Fact[] = [];
+    if (span.from > span.to) return undefined;
+    const { descending } = span;
+    const charactersMax = size < Number.POSITIVE_INFINITY ? PAGE_CHARACTERS_MAX : size;
+    let group: Entry[] = [];
     let characters = 0;
+    let goOn: Span | undefined;
     const flush = (): void => {
-      if (group.length > 1) group.sort((a, b) => (a.digest < b.digest ? -1 : 1) * (descending ? -1 : 1));
-      for (const fact of group) {
-        out.push(fact);
+      if (group.length > 1) group.sort((a, b) => (a.fact.digest < b.fact.digest ? -1 : 1) * (descending ? -1 : 1));
+      for (const entry of group) {
+        if (!passes(filter, entry)) continue;
+        const { fact } = entry;
+        out.push(filter.withRepeats ? withRepeats(fact, log.repeatsOf(entry.ordinal)) : fact);
         characters += fact.content.length;
       }
-      group = [];
     };
-    for (const entry of log.history.getRange({ start: from, end: to, reverse: descending })) {
-      const key = entry.key as Buffer;
-      const nameStart = key.indexOf(0, prefix + TIME_BYTES) + 1 + 8;
-      const identityEnd = key.indexOf(0, nameStart) + 1;
-      if (
-        identity === undefined ||
-        identity.length !== identityEnd ||
-        key.compare(identity, 0, identityEnd, 0, identityEnd) !== 0
-      ) {
+    log.read(aggregate, span, (entry) => {
+      const last = group[0];
+      if (last !== undefined) {
+        if (last.fact.eventTime === entry.fact.eventTime && compareIdentity(last.fact, entry.fact) === 0) {
+          // What is being moved into the history is read from both places.
+          if (group.every((each) => each.ordinal !== entry.ordinal)) group.push(entry);
+          return true;
+        }
         flush();
-        // The identity ends in NUL; without it the key stands below its group, with the NUL raised above it.
-        const full = out.length >= size || (characters >= PAGE_CHARACTERS_MAX && size < Number.POSITIVE_INFINITY);
-        if (full && identity !== undefined) return descending ? identity.subarray(0, -1) : after(identity);
-        identity = key.subarray(0, identityEnd);
+        if (out.length >= size || characters >= charactersMax) {
+          goOn = { ...span, behind: last.fact };
+          group = [];
+          return false;
+        }
       }
-      if (filter.names !== undefined && !filter.names.has(key.toString('utf8', nameStart, identityEnd - 1))) continue;
-      const value = entry.value as Buffer;
-      const ordinal = value.readUIntBE(0, 6);
-      if (ordinal >= filter.before) continue;
-      const place = value[6]!;
-      const chunk = log.chunkAt(ordinal - place);
-      const ms = chunk.ms[place]!;
-      if (ms > filter.knownMs || (ms === filter.knownMs && chunk.tick[place]! > filter.knownTick)) continue;
-      const fact = chunk.fact(place);
-      group.push(filter.withRepeats ? withRepeats(fact, repeatsOf(value)) : fact);
-    }
+      group = [entry];
+      return true;
+    });
     flush();
-    return undefined;
-  }
-
-  async readCorrections(
-    aggregates: readonly AggregateKey[],
-    options: KnownOptions = {},
-  ): Promise<readonly (readonly Fact[])[]> {
-    const histories = await this.readMany(aggregates, options);
-    return histories.map((facts) => facts.filter(isCorrection));
-  }
-
-  async readLate(
-    aggregate: AggregateKey,
-    options: KnownOptions & { readonly after: ProcessingTime; readonly limit: number },
-  ): Promise<readonly Fact[]> {
-    const { after: above, limit, ...known } = options;
-    const [facts] = await this.readMany([aggregate], known);
-    const recorded = [...facts!].sort((a, b) => compareProcessingIds(a.processingId, b.processingId));
-    const late: Fact[] = [];
-    let greatest: Fact | undefined;
-    for (const fact of recorded) {
-      const behind = greatest !== undefined && compareKey(fact, greatest) < 0;
-      if (!behind) greatest = fact;
-      if (!behind && !isCorrection(fact)) continue;
-      if (compareProcessingTime(parseProcessingId(fact.processingId), above) > 0) late.push(fact);
-    }
-    return late.slice(0, limit);
-  }
-
-  async scanAggregates(behind: AggregateKey | undefined, limit: number): Promise<readonly AggregateKey[]> {
-    const found: AggregateKey[] = [];
-    let start: Buffer | undefined =
-      behind === undefined
-        ? Buffer.alloc(0)
-        : after(this.keys.start().text(behind.tenant).text(behind.type).text(behind.id).copy());
-    while (start !== undefined && found.length < limit) {
-      const [key] = [...this.log.history.getKeys({ start, limit: 1 })] as Buffer[];
-      if (key === undefined) break;
-      const parts: string[] = [];
-      let at = 0;
-      for (let i = 0; i < 3; i++) {
-        const end = key.indexOf(0, at);
-        parts.push(key.toString('utf8', at, end));
-        at = end + 1;
-      }
-      found.push({ tenant: parts[0]!, type: parts[1]!, id: parts[2]! });
-      start = after(Buffer.from(key.subarray(0, at)));
-    }
-    return found;
-  }
-
-  async readSourceCounts(): Promise<readonly SourceCounts[]> {
-    return this.log.sourceCounts();
+    return goOn;
   }
 
   async keepFloor(ms: number): Promise<void> {
@@ -334,6 +225,29 @@ export class LmdbEventStore extends EventStore {
       { durable: true, grows: false },
     );
   }
+}
+
+function ownerOf(fact: Fact): AggregateKey {
+  return { tenant: fact.tenant, type: fact.aggregateType, id: fact.aggregateId };
+}
+
+/** Event times are whole: bounds are brought to the first and last that they let in. */
+function spanOf({ range, descending }: Pick<ReadOptions, 'range' | 'descending'>): Span {
+  let from = Number.NEGATIVE_INFINITY;
+  let to = Number.POSITIVE_INFINITY;
+  if (range?.from !== undefined) {
+    from = Math.ceil(range.from) + (range.fromExclusive === true && Number.isInteger(range.from) ? 1 : 0);
+  }
+  if (range?.to !== undefined) {
+    to = Math.floor(range.to) - (range.toExclusive === true && Number.isInteger(range.to) ? 1 : 0);
+  }
+  return { from, to, behind: undefined, descending: descending === true };
+}
+
+function passes(filter: Filter, { fact, ordinal, ms, tick }: Entry): boolean {
+  if (filter.names !== undefined && !filter.names.has(fact.name)) return false;
+  if (ordinal >= filter.before) return false;
+  return ms < filter.knownMs || (ms === filter.knownMs && tick <= filter.knownTick);
 }
 
 function filterOf(options: ReadOptions): Filter {

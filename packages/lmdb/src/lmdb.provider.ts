@@ -104,6 +104,7 @@ export function lmdbTransport(options: LmdbTransportOptions): LayerProvider<'dur
 
 function checkPath(provider: string, options: LmdbOptions): void {
   if (options.mapSizeBytes !== undefined) positive('mapSizeBytes', options.mapSizeBytes);
+  if (options.indexAfter !== undefined) positive('indexAfter', options.indexAfter);
   if (typeof options.path === 'string' && options.path !== '') return;
   throw new ConfigurationError('INVALID_OPTION', `${provider} was given no path.`, {
     fix: 'Give the folder the environment is to live in, as path.',

@@ -2,13 +2,23 @@
 import type { Clock, LayerContext } from '@concursus/core';
 import { closedError } from './errors.js';
 import { Environment } from './environment.js';
+import { FactLog } from './fact-log.js';
 
 export interface LmdbOptions {
   /** A folder of the environment's own, created with its parents. Local disk only: the file is memory-mapped. */
   readonly path: string;
   /** The file may grow to about this; then appends are refused with `STORE_FULL`. Default: the disk. */
   readonly mapSizeBytes?: number;
+  /**
+   * From so many events on those in the feed are written into the histories, several of one aggregate at once; until then
+   * each process keeps them in memory, and reads them again when it opens the environment. A large event counts as
+   * several. Of several users of one context in a process the first decides. Default 16,384.
+   */
+  readonly indexAfter?: number;
 }
+
+/** At some 500 bytes each 8 MB of memory, and some 30 ms to read again; large enough that most entries take several events. */
+const INDEX_AFTER = 16_384;
 
 export class Session {
   readonly context: string;
@@ -37,6 +47,12 @@ export class Session {
   /** @throws ConfigurationError `SCHEMA_MISMATCH` @throws UnavailableError `STORE_UNREACHABLE`, `STORE_FULL` */
   open(): void {
     this.environment ??= Environment.acquire(this.options.path, this.options.mapSizeBytes);
+  }
+
+  /** The log of this context. @throws UnavailableError `STORE_CLOSED` */
+  get log(): FactLog {
+    const { context, clock, env } = this;
+    return env.share(`log/${context}`, () => new FactLog(env, context, clock, this.options.indexAfter ?? INDEX_AFTER));
   }
 
   /** Called when the session closes, so that nobody waits for what cannot come. */

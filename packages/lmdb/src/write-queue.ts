@@ -21,6 +21,14 @@ export interface GroupMember {
   aborted(): void;
 }
 
+/** A member that decides a group outside of a transaction and has it written on the condition that nobody came first. */
+export interface EagerMember extends GroupMember {
+  /** Whether it is worth trying now. */
+  takesEagerly(): boolean;
+  /** Instead of `end`. Resolves when it is committed; to false when somebody came first and nothing was stored. */
+  commit(): Promise<boolean>;
+}
+
 export interface WriteJob {
   /** About how many entries it writes. */
   readonly weight: number;
@@ -29,10 +37,16 @@ export interface WriteJob {
   readonly durable: boolean;
   /** Refused with `STORE_FULL` at the bound; false for work that frees or keeps. */
   readonly grows: boolean;
+  /** Given when `run` works on this member alone, which then needs no transaction around it. */
+  readonly eager?: EagerMember;
   /** Inside the transaction. A `ConcursusError` refuses this job alone and must come before its first write. */
   run(): void;
   done(): void;
   failed(error: Error): void;
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }
 
 export class WriteQueue {
@@ -105,8 +119,81 @@ export class WriteQueue {
 
   private async work(): Promise<void> {
     this.busy = true;
-    while (this.waiting.length > 0) await this.writeGroup();
+    while (this.waiting.length > 0) {
+      // What is sent in the same turn rides along, also what the last group's answers led to.
+      await nextTurn();
+      if (!(await this.writeEagerly())) await this.writeGroup();
+    }
     this.busy = false;
+  }
+
+  /**
+   * Decided on this thread and written by the driver's, without handing a transaction to and fro between them.
+   * @returns false when the group needs a transaction around it: it waits again, in its place
+   */
+  private async writeEagerly(): Promise<boolean> {
+    const member = this.waiting[0]?.eager;
+    if (member === undefined || !member.takesEagerly()) return false;
+    const group = this.take();
+    if (!group.every((job) => job.eager === member)) {
+      this.waiting = [...group, ...this.waiting];
+      return false;
+    }
+    const refused = new Map<WriteJob, Error>();
+    try {
+      this.runJobs(group, refused);
+      const committed = member.commit();
+      const flushed = this.flushed();
+      if (!(await committed)) {
+        for (const each of this.members.splice(0)) each.aborted();
+        this.waiting = [...group, ...this.waiting];
+        return false;
+      }
+      this.transactions++;
+      await flushed;
+      this.flushes++;
+    } catch (error) {
+      await this.fail(error, group, refused);
+      return true;
+    }
+    for (const each of this.members.splice(0)) each.committed();
+    this.settle(group, refused, () => true);
+    return true;
+  }
+
+  private runJobs(group: readonly WriteJob[], refused: Map<WriteJob, Error>): void {
+    let full: Error | undefined;
+    try {
+      this.checkRoom();
+    } catch (error) {
+      full = error as Error;
+    }
+    for (const job of group) {
+      try {
+        if (full !== undefined && job.grows) throw full;
+        job.run();
+      } catch (error) {
+        if (!ConcursusError.isInstance(error)) throw error;
+        refused.set(job, error);
+      }
+    }
+  }
+
+  /** Asked for as soon as something was written, because later the driver may answer for a later transaction. */
+  private flushed(): Promise<void> {
+    const flushed = new Promise<void>((resolve, reject) => {
+      this.root.flushed.then(() => {
+        resolve();
+      }, reject);
+    });
+    flushed.catch(() => undefined);
+    return flushed;
+  }
+
+  private async fail(error: unknown, group: readonly WriteJob[], refused: ReadonlyMap<WriteJob, Error>): Promise<void> {
+    const failure = await this.translate(error);
+    for (const member of this.members.splice(0)) member.aborted();
+    for (const job of group) job.failed(refused.get(job) ?? failure);
   }
 
   private async writeGroup(): Promise<void> {
@@ -118,31 +205,11 @@ export class WriteQueue {
       const committed = this.root.childTransaction(() => {
         group = this.take();
         this.transactions++;
-        let full: Error | undefined;
-        try {
-          this.checkRoom();
-        } catch (error) {
-          full = error as Error;
-        }
-        for (const job of group) {
-          durable ||= job.durable;
-          try {
-            if (full !== undefined && job.grows) throw full;
-            job.run();
-          } catch (error) {
-            if (!ConcursusError.isInstance(error)) throw error;
-            refused.set(job, error);
-          }
-        }
+        for (const job of group) durable ||= job.durable;
+        this.runJobs(group, refused);
         for (const member of this.members) member.end();
       });
-      // Asked for now, because later the driver may answer for a later transaction.
-      const flushed = new Promise<void>((resolve, reject) => {
-        this.root.flushed.then(() => {
-          resolve();
-        }, reject);
-      });
-      flushed.catch(() => undefined);
+      const flushed = this.flushed();
       await committed;
       if (durable) {
         // Views and beats are in order with what is being flushed, so they need not wait for it.
@@ -151,11 +218,9 @@ export class WriteQueue {
         this.flushes++;
       }
     } catch (error) {
-      const failure = await this.translate(error);
-      for (const member of this.members.splice(0)) member.aborted();
       // When not even the transaction began, what waits is told, rather than tried for ever.
       if (group.length === 0) group = this.take();
-      for (const job of group) job.failed(refused.get(job) ?? failure);
+      await this.fail(error, group, refused);
       return;
     }
     for (const member of this.members.splice(0)) member.committed();

@@ -1,12 +1,12 @@
 /**
- * A process that appends until it is killed or done: `appending-child <folder> <seed> <appends>`.
+ * A process that appends until it is killed or done: `appending-child <folder> <seed> <appends> <indexAfter>`.
  * Starts at a line on stdin. Prints one line for each acknowledged append: its facts' ids and their outcomes.
  */
 import { once } from 'node:events';
 import { appendOf, fact, openLayer } from './support.js';
 
-const [folder, seed, count] = process.argv.slice(2) as [string, string, string];
-const layer = await openLayer(folder);
+const [folder, seed, count, indexAfter] = process.argv.slice(2) as [string, string, string, string];
+const layer = await openLayer(folder, { indexAfter: Number(indexAfter) });
 process.stdout.write('ready\n');
 await once(process.stdin, 'data');
 

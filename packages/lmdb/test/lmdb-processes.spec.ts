@@ -5,7 +5,7 @@
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { compareProcessingIds } from '@concursus/core';
-import type { Fact, Layer } from '@concursus/core';
+import type { AggregateKey, Fact, Layer } from '@concursus/core';
 import { afterAll, describe, expect, it } from 'vitest';
 import { appendOf, cleanUp, fact, openLayer, scratchFolder, startChild } from './support.js';
 
@@ -36,6 +36,11 @@ async function consistent(layer: Layer<'persistent'>): Promise<Set<string>> {
   return names;
 }
 
+/** An aggregate of the children with this seed. */
+function seeded(seed: string, n: number): AggregateKey {
+  return { tenant: '', type: 'lamp', id: `${seed}-${n}` };
+}
+
 interface Child {
   readonly acknowledged: string[];
   readonly go: () => void;
@@ -46,8 +51,9 @@ interface Child {
   readonly after: (lines: number) => Promise<unknown>;
 }
 
-function appending(folder: string, seed: string, appends: number): Child {
-  const process = startChild('appending-child.ts', [folder, seed, String(appends)]);
+/** @param indexAfter the fewer, the more is under way between feed and histories when it dies */
+function appending(folder: string, seed: string, appends: number, indexAfter: number): Child {
+  const process = startChild('appending-child.ts', [folder, seed, String(appends), String(indexAfter)]);
   const acknowledged: string[] = [];
   const lines = createInterface({ input: process.stdout! });
   const ended = once(process, 'exit');
@@ -70,17 +76,22 @@ function appending(folder: string, seed: string, appends: number): Child {
 }
 
 describe('two processes', () => {
-  it(
-    'append the same facts at once, without loss or double: exactly one says recorded',
+  it.each([
+    ['while histories wait in memory', 16_384, 16_384],
+    ['while each writes into the histories', 3, 40],
+  ])(
+    'append the same facts at once, without loss or double, %s: exactly one says recorded, the other is counted',
     { timeout: 60_000 },
-    async () => {
+    async (_, ...indexAfter) => {
       const folder = scratchFolder();
       const watcher = await openLayer(folder);
-      const children = [appending(folder, 'same', 600), appending(folder, 'same', 600)];
+      const children = indexAfter.map((each) => appending(folder, 'same', 600, each));
       await Promise.all(children.map((child) => child.ready));
       const waited = watcher.ports.eventFeed.wait(watcher.ports.eventFeed.start(), new AbortController().signal);
       for (const child of children) child.go();
       await waited;
+      // Read while both write, so that this process takes in what they do step by step.
+      for (let reads = 0; reads < 20; reads++) await watcher.ports.eventStore.readMany([seeded('same', reads % 17)]);
       await Promise.all(children.map((child) => child.ended));
       const names = await consistent(watcher);
       const outcomes = new Map<string, string[]>();
@@ -93,6 +104,11 @@ describe('two processes', () => {
       expect(outcomes.size).toBe(1_800);
       expect(names.size).toBe(1_800);
       for (const each of outcomes.values()) expect(each).toEqual(['recorded', 'repeated']);
+      const histories = await watcher.ports.eventStore.readMany(
+        Array.from({ length: 17 }, (_, n) => seeded('same', n)),
+        { withRepeats: true },
+      );
+      expect(histories.flat().map((each) => each.repeats)).toEqual(Array.from({ length: 1_800 }, () => 1));
       await watcher.close();
     },
   );
@@ -109,7 +125,8 @@ describe('kill -9 in the middle of appends', () => {
       for (let round = 0; round < kills; round++) {
         // Every second round this process has it open meanwhile, and must be able to write after the other died.
         if (round % 2 === 0) layer = await openLayer(folder);
-        const child = appending(folder, String(round), 100_000);
+        const indexAfter = [1, 25, 400, 16_384][round % 4]!;
+        const child = appending(folder, String(round), 100_000, indexAfter);
         await child.ready;
         child.go();
         await child.after(1 + ((round * 37) % 150));
@@ -119,6 +136,14 @@ describe('kill -9 in the middle of appends', () => {
         const names = await consistent(layer);
         for (const line of child.acknowledged) {
           for (const each of line.split(' ')) expect(names.has(each.split('=')[0]!)).toBe(true);
+        }
+        // What died with it is done again, however far it had come, and everything is known again.
+        if (child.acknowledged.length > 0) {
+          const [name] = child.acknowledged[0]!.split(/[= ]/) as [string];
+          const [, id, at, sequence] = /^(.*)@(.*)#(.*)$/.exec(name) as unknown as [string, string, string, string];
+          const again = fact({ id, at: Number(at), sequence: Number(sequence) });
+          const [result] = await layer.ports.eventStore.append([appendOf([again])]);
+          expect(result!.outcomes).toEqual(['repeated']);
         }
         const mark = fact({ id: `mark-${round}` });
         await layer.ports.eventStore.append([appendOf([mark], 0)]);

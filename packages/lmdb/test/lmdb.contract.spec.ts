@@ -32,6 +32,13 @@ const durable = subjectOf('lmdb', () => lmdbTransport({ path: quickFolder() }));
 
 verifyContract(eventStoreContract, persistent, runner);
 verifyContract(eventFeedContract, persistent, runner);
+// What is written into the histories at once, and what waits for others of its aggregate, is one to those who ask.
+for (const indexAfter of [1, 7]) {
+  const name = `lmdb, histories written after ${indexAfter}`;
+  const subject = subjectOf(name, () => lmdb({ path: quickFolder(), indexAfter }));
+  verifyContract(eventStoreContract, subject, runner);
+  verifyContract(eventFeedContract, subject, runner);
+}
 verifyContract(viewStoreContract, persistent, runner);
 verifyContract(snapshotStoreContract, persistent, runner);
 verifyContract(checkpointStoreContract, persistent, runner);
