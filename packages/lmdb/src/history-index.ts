@@ -18,6 +18,8 @@ const PACE = 1.5;
 const SLICE_SHARE = 1 / 256;
 /** A segment is read whole: large enough that a long history takes few, small enough for one fact of it. */
 const SEGMENT_FACTS_MAX = 64;
+/** The last segment of a history is written again, with what is new, while it has fewer. */
+const SEGMENT_FACTS_FEW = 8;
 const SEGMENT_CHARACTERS_MAX = 16_384;
 /** At some 150 bytes each 2 MB. */
 const HEADS_MAX = 16_384;
@@ -125,7 +127,7 @@ export class HistoryIndex {
     if (fresh[0]!.fact.eventTime > head.maxTime) {
       const joins =
         head.key !== undefined &&
-        head.count < fresh.length * 2 &&
+        head.count < SEGMENT_FACTS_FEW &&
         head.count + fresh.length <= SEGMENT_FACTS_MAX &&
         head.bytes + charactersOf(fresh) <= SEGMENT_CHARACTERS_MAX;
       if (joins) this.write(owner, head.key, [...this.load(owner, head.key!), ...fresh], true);
@@ -247,15 +249,14 @@ export class HistoryIndex {
       return descending ? order < 0 : order > 0;
     };
     const { end } = this.tail;
-    const fresh =
-      this.tail
-        .find(aggregate.tenant, aggregate.type, aggregate.id)
-        ?.entries.filter((entry) => entry.ordinal < end && within(entry)) ?? [];
+    const tail = this.tail.find(aggregate.tenant, aggregate.type, aggregate.id);
+    const fresh = tail?.entries.filter((entry) => entry.ordinal < end && within(entry)) ?? [];
     if (descending) fresh.reverse();
     let next = 0;
     const sign = descending ? -1 : 1;
     const isWhole = behind === undefined && from === Number.NEGATIVE_INFINITY && to === Number.POSITIVE_INFINITY;
-    for (const entries of this.segmentsOf(aggregate, span)) {
+    const hasNone = tail?.head?.era === this.era && tail.head.key === undefined;
+    for (const entries of hasNone ? [] : this.segmentsOf(aggregate, span)) {
       if (descending) entries.reverse();
       for (const entry of entries) {
         if (!isWhole && !within(entry)) continue;
@@ -271,8 +272,7 @@ export class HistoryIndex {
   private *segmentsOf(owner: AggregateKey, { from, to, behind, descending }: Span): Generator<Entry[]> {
     const { keys } = this;
     const all = ownerKey(keys, owner).copy();
-    const { length } = all;
-    const timeKey = (time: number): Buffer => ownerKey(keys, owner).backTo(length).signed(time).copy();
+    const timeKey = (time: number): Buffer => ownerKey(keys, owner).signed(time).copy();
     const behindKey = behind === undefined ? undefined : identityKey(keys, owner, behind).copy();
     if (descending) {
       const start = behindKey ?? (to === Number.POSITIVE_INFINITY ? after(all) : timeKey(to + 1));

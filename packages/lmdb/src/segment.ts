@@ -24,15 +24,24 @@ class Interned {
   readonly all: string[] = [];
   private readonly places = new Map<string, number>();
 
+  private last = '';
+  private lastPlace = -1;
+
   of(text: string): number {
+    if (text === this.last && this.lastPlace >= 0) return this.lastPlace;
     let place = this.places.get(text);
     if (place === undefined) {
       place = this.all.length;
       this.places.set(text, place);
       this.all.push(text);
     }
-    return place;
+    this.last = text;
+    return (this.lastPlace = place);
   }
+}
+
+function isOfKind(a: Fact, b: Fact): boolean {
+  return a.name === b.name && a.version === b.version && a.characteristics === b.characteristics;
 }
 
 let scratch = Buffer.allocUnsafeSlow(16 * 1_024);
@@ -41,7 +50,6 @@ let scratch = Buffer.allocUnsafeSlow(16 * 1_024);
 export function encodeSegment(entries: readonly Entry[]): Buffer {
   const words = new Interned();
   const nodes = new Interned();
-  const kinds = new Interned();
   const kindNumbers: number[] = [];
   let text = '';
   let metadataCount = 0;
@@ -53,10 +61,12 @@ export function encodeSegment(entries: readonly Entry[]): Buffer {
   let last = 0;
   let lastOrdinal = 0;
   let lastMs = 0;
+  const kinds: Fact[] = [];
   for (const { fact, ordinal, ms, tick, index, node } of entries) {
-    const kindName = `${fact.name}\u0000${fact.version}\u0000${fact.characteristics}`;
-    const kind = kinds.of(kindName);
-    if (kind * 3 === kindNumbers.length) {
+    // A few kinds: looking through them costs less than a key for a map.
+    let kind = kinds.findIndex((known) => isOfKind(known, fact));
+    if (kind < 0) {
+      kind = kinds.push(fact) - 1;
       kindNumbers.push(words.of(fact.name), words.of(fact.version), fact.characteristics);
     }
     at = putVarint(body, at, kind);

@@ -249,11 +249,20 @@ describe('an environment', () => {
     await other.openDB('theirs', {}).put('a', 'b');
     await other.close();
     await expect(openLayer(path)).rejects.toMatchObject({ code: 'SCHEMA_MISMATCH' });
+    const former = scratchFolder();
+    const written = open({ path: former, noSubdir: false, keyEncoding: 'binary', encoding: 'binary' });
+    await written
+      .openDB('concursus', { keyEncoding: 'binary', encoding: 'binary' })
+      .put(Buffer.from('concursus'), Buffer.from('concursus-lmdb-1'));
+    await written.close();
+    await expect(openLayer(former)).rejects.toMatchObject({ code: 'SCHEMA_MISMATCH' });
     const folder = scratchFolder();
     mkdirSync(folder, { recursive: true });
     writeFileSync(join(folder, 'file'), '');
     await expect(openLayer(join(folder, 'file', 'db'))).rejects.toMatchObject({ code: 'STORE_UNREACHABLE' });
     expect(() => lmdb({ path: '' })).toThrow(expect.objectContaining({ code: 'INVALID_OPTION' }));
-    expect(() => lmdb({ path, changesKept: 0 })).toThrow(expect.objectContaining({ code: 'INVALID_OPTION' }));
+    for (const wrong of [{ changesKept: 0 }, { indexAfter: 0 }]) {
+      expect(() => lmdb({ path, ...wrong })).toThrow(expect.objectContaining({ code: 'INVALID_OPTION' }));
+    }
   });
 });

@@ -117,7 +117,7 @@ describe('two processes', () => {
 describe('kill -9 in the middle of appends', () => {
   it(
     'loses nothing that was acknowledged, and leaves feed, histories and log in agreement',
-    { timeout: 240_000 },
+    { timeout: 480_000 },
     async () => {
       const folder = scratchFolder();
       const kills = 20;
