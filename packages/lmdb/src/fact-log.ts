@@ -9,6 +9,7 @@
  */
 import { Fact, nextProcessingTime, processingIdPrefix, randomNode } from '@concursus/core';
 import type { AggregateKey, Append, AppendOutcome, Clock, ProcessingTime } from '@concursus/core';
+import { getLastVersion } from 'lmdb';
 import { Bell } from './bell.js';
 import type { Bytes, Environment } from './environment.js';
 import { ChunkWriter } from './chunk-writer.js';
@@ -88,11 +89,13 @@ export class FactLog implements EagerMember {
 
   /** Takes in what the snapshot or transaction in hand shows and this process does not know yet. */
   private refresh(): void {
-    let row = this.rows.getEntry(LOG_ROW);
-    if ((row?.version ?? 0) < this.version) {
+    let row = this.rows.getBinaryFast(LOG_ROW);
+    let version = row === undefined ? 0 : getLastVersion();
+    if (version < this.version) {
       // A snapshot taken before this process's own last commit.
       this.env.renewSnapshot();
-      row = this.rows.getEntry(LOG_ROW);
+      row = this.rows.getBinaryFast(LOG_ROW);
+      version = row === undefined ? 0 : getLastVersion();
     }
     if (row === undefined) {
       this.version = 0;
@@ -100,10 +103,11 @@ export class FactLog implements EagerMember {
       this.last = BEFORE_ALL;
       return;
     }
-    if (row.version === this.version) return;
-    const value = row.value as Buffer;
-    const isOwn = row.version === this.version + 1 && value.toString('hex', 26, 32) === this.node;
-    this.version = row.version!;
+    if (version === this.version) return;
+    // The driver's buffer is used again by the next read.
+    const value = Buffer.from(row.subarray(0, ROW_BYTES));
+    const isOwn = version === this.version + 1 && value.toString('hex', 26, 32) === this.node;
+    this.version = version;
     if (!isOwn) this.index.doubt();
     if (this.recorded.length > 0) {
       // The group in hand is stored already, or never will be: its chunk tells.
