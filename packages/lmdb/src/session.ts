@@ -17,7 +17,7 @@ export interface LmdbOptions {
   readonly indexAfter?: number;
 }
 
-/** At some 500 bytes each 8 MB of memory, and some 30 ms to read again; large enough that most entries take several events. */
+/** At some 500 bytes each 8 MB of memory, and tens of milliseconds to read again; large enough that most entries take several events. */
 const INDEX_AFTER = 16_384;
 
 export class Session {
