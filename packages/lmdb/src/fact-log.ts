@@ -7,15 +7,22 @@
  *     this process   knows row 7 · decides        · writes if the row is 7: it is 8, nothing written · reads 8, decides again
  *     another one                  writes row 8 ·
  */
-import { Fact, nextProcessingTime, processingIdPrefix, randomNode } from '@concursus/core';
-import type { AggregateKey, Append, AppendOutcome, Clock, ProcessingTime } from '@concursus/core';
+import {
+  compareIdentity,
+  Fact,
+  isCorrection,
+  nextProcessingTime,
+  processingIdPrefix,
+  randomNode,
+} from '@concursus/core';
+import type { AggregateKey, Append, AppendOutcome, Clock, ProcessingTime, SourceCounts } from '@concursus/core';
 import { getLastVersion } from 'lmdb';
 import { Bell } from './bell.js';
 import type { Bytes, Environment } from './environment.js';
 import { ChunkWriter } from './chunk-writer.js';
 import { Chunk, processingIdOf, type FeedChunk } from './fact-chunk.js';
-import { HistoryIndex, type Span } from './history-index.js';
-import { KeyWriter, readOrdinal } from './keys.js';
+import { HistoryIndex, ownerKey, type Span } from './history-index.js';
+import { after, KeyWriter, readOrdinal } from './keys.js';
 import { Entry, WrittenChunk } from './entry.js';
 import { Tail, weightOf, type AggregateTail } from './tail.js';
 import type { EagerMember } from './write-queue.js';
@@ -30,6 +37,8 @@ const REPEATS_MAX = 0xffff_ffff;
 /** After another process came first, so many groups are decided while the environment is locked for it. */
 const PATIENCE = 16;
 
+/** The key says it all. */
+const LISTED = Buffer.alloc(1);
 const LOG_ROW = Buffer.from('log');
 const ROW_BYTES = 32;
 
@@ -39,8 +48,14 @@ export class FactLog implements EagerMember {
   readonly bell = new Bell();
   private readonly rows: Bytes;
   private readonly repeats: Bytes;
+  /** By aggregate and ordinal: facts recorded behind a later key of their history, and corrections. */
+  private readonly late: Bytes;
+  private readonly corrections: Bytes;
+  /** What was counted of each source. */
+  private readonly sources: Bytes;
   private readonly node: string;
   private readonly feedKeys = new KeyWriter();
+  private readonly listKeys = new KeyWriter();
   private readonly cache = new Map<number, FeedChunk>();
   private cacheWeight = 0;
   private readonly tail = new Tail();
@@ -63,6 +78,7 @@ export class FactLog implements EagerMember {
   private readonly ids: string[] = [];
   private readonly chunks: WrittenChunk[] = [];
   private readonly counted = new Map<number, number>();
+  private readonly sourceCounts = new Map<string, { repeated: number; conflicting: number }>();
   /** Up to here the histories hold the feed once the group is stored. */
   private indexing: number | undefined;
   /** The row's version then; 0: it is left as it is. */
@@ -80,6 +96,9 @@ export class FactLog implements EagerMember {
     this.feed = env.bytes(context, 'feed', true);
     this.rows = env.versioned(context, 'log');
     this.repeats = env.bytes(context, 'repeats');
+    this.late = env.bytes(context, 'late');
+    this.corrections = env.bytes(context, 'corrections');
+    this.sources = env.bytes(context, 'sources');
     this.index = new HistoryIndex(env.bytes(context, 'history', true), this.tail, this.writes, indexAfter);
     this.node = randomNode((length) => clock.randomBytes(length));
     this.writer = new ChunkWriter(this.node);
@@ -171,10 +190,12 @@ export class FactLog implements EagerMember {
         );
         if (same !== undefined) {
           this.countRepeat(same.ordinal);
+          this.countOf(fact.streamId).repeated++;
           outcomes.push('repeated');
           continue;
         }
         outcome = 'conflicting';
+        this.countOf(fact.streamId).conflicting++;
       }
       if (time === undefined) {
         this.last = time = nextProcessingTime(this.last, append.receivedAt);
@@ -205,6 +226,7 @@ export class FactLog implements EagerMember {
   private record(aggregate: AggregateTail, fact: Fact, time: ProcessingTime, index: number): void {
     if (!this.writer.takes(fact, time)) this.writeChunk();
     this.writer.add(fact, time, index);
+    this.list(aggregate, fact);
     // A fact stamped by another store stays that store's.
     const kept = fact.processingId === '' ? fact : new Fact(fact);
     const entry = new Entry(kept, this.next, time.ms, time.tick, index, this.node);
@@ -212,6 +234,39 @@ export class FactLog implements EagerMember {
     this.recorded.push({ aggregate, entry });
     this.appendedWeight += weightOf(fact);
     this.next++;
+  }
+
+  /** Puts a fact on the two short lists beside its history, where it belongs on them. */
+  private list(aggregate: AggregateTail, fact: Fact): void {
+    const corrects = isCorrection(fact);
+    if (!corrects && !this.isLate(aggregate, fact)) return;
+    const place = (): Buffer => ownerKey(this.listKeys, aggregate).ordinal(this.next).copy();
+    this.writes.put(this.late, place(), LISTED);
+    if (corrects) this.writes.put(this.corrections, place(), LISTED);
+  }
+
+  /** Whether a later key of the history is known. Of the histories' last instant it is not asked which key: one too many on the list does no harm. */
+  private isLate(aggregate: AggregateTail, fact: Fact): boolean {
+    const last = aggregate.entries.at(-1);
+    if (last !== undefined && compareIdentity(last.fact, fact) >= 0) return true;
+    return fact.eventTime <= this.index.headOf(aggregate).maxTime;
+  }
+
+  private countOf(streamId: string): { repeated: number; conflicting: number } {
+    let counts = this.sourceCounts.get(streamId);
+    if (counts === undefined) this.sourceCounts.set(streamId, (counts = { repeated: 0, conflicting: 0 }));
+    return counts;
+  }
+
+  private writeSourceCounts(): void {
+    for (const [streamId, { repeated, conflicting }] of this.sourceCounts) {
+      const key = this.listKeys.start().tail(`s${streamId}`).copy();
+      const before = this.sources.getBinary(key);
+      const value = Buffer.allocUnsafe(16);
+      value.writeDoubleBE(repeated + (before?.readDoubleBE(0) ?? 0), 0);
+      value.writeDoubleBE(conflicting + (before?.readDoubleBE(8) ?? 0), 8);
+      this.writes.put(this.sources, key, value);
+    }
   }
 
   private countRepeat(ordinal: number): void {
@@ -244,6 +299,7 @@ export class FactLog implements EagerMember {
       value.writeUInt32BE(Math.min(this.repeatsOf(ordinal) + times, REPEATS_MAX));
       this.writes.put(this.repeats, this.feedKeys.start().ordinal(ordinal).copy(), value);
     }
+    this.writeSourceCounts();
     if (this.recorded.length > 0) {
       const reached = this.index.step(this.appendedWeight);
       if (reached !== undefined && reached > this.indexedUpTo) this.indexing = reached;
@@ -321,6 +377,7 @@ export class FactLog implements EagerMember {
     this.ids.length = 0;
     this.chunks.length = 0;
     this.counted.clear();
+    this.sourceCounts.clear();
     this.writes.clear();
     this.indexing = undefined;
     this.written = 0;
@@ -350,6 +407,41 @@ export class FactLog implements EagerMember {
   read(aggregate: AggregateKey, span: Span, take: (entry: Entry) => boolean): void {
     this.refresh();
     this.index.read(aggregate, span, take);
+  }
+
+  /** What was counted of each source, over all time. */
+  readSourceCounts(): SourceCounts[] {
+    const found: SourceCounts[] = [];
+    for (const { key, value } of this.sources.getRange({})) {
+      const counts = value as Buffer;
+      const streamId = (key as Buffer).toString('utf8', 1);
+      found.push({ streamId, repeated: counts.readDoubleBE(0), conflicting: counts.readDoubleBE(8) });
+    }
+    return found;
+  }
+
+  /** Whether any aggregate of the context was ever corrected. */
+  hasCorrections(): boolean {
+    for (const _ of this.corrections.getKeys({ limit: 1 })) return true;
+    return false;
+  }
+
+  /** Committed facts of one of the two lists of an aggregate, in recorded order, while they are taken. */
+  readList(name: 'late' | 'corrections', owner: AggregateKey, take: (fact: Fact, ordinal: number) => boolean): void {
+    const start = ownerKey(this.listKeys, owner).copy();
+    const list = name === 'late' ? this.late : this.corrections;
+    for (const key of list.getKeys({ start, end: after(start) })) {
+      const ordinal = readOrdinal(key as Buffer, start.length);
+      const chunk = this.chunkHeld(ordinal);
+      if (!take(chunk.fact(ordinal - chunk.first), ordinal)) return;
+    }
+  }
+
+  /** Aggregates that have a history, in the order of their keys, behind `behind`, at most `limit`. */
+  aggregates(behind: AggregateKey | undefined, limit: number): AggregateKey[] {
+    this.refresh();
+    const above = behind === undefined ? undefined : ownerKey(this.listKeys, behind).copy();
+    return this.index.owners(above, limit);
   }
 
   /** How often the fact at this place came again. */

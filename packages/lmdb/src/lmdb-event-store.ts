@@ -1,5 +1,15 @@
 /** The event store on LMDB: checks keys before the transaction, queues appends for group commit, reads histories by range. */
-import { compareIdentity, EventStore, Fact, InvalidEventError, limits, OrdinalPosition } from '@concursus/core';
+import {
+  compareIdentity,
+  compareKey,
+  compareProcessingTime,
+  EventStore,
+  Fact,
+  InvalidEventError,
+  limits,
+  OrdinalPosition,
+  parseProcessingId,
+} from '@concursus/core';
 import type {
   AggregateKey,
   Append,
@@ -7,7 +17,10 @@ import type {
   AppendOutcome,
   AppendResult,
   Capabilities,
+  KnownOptions,
+  ProcessingTime,
   ReadOptions,
+  SourceCounts,
 } from '@concursus/core';
 import { lmdbCapabilities } from './capabilities.js';
 import type { FactLog } from './fact-log.js';
@@ -153,11 +166,7 @@ export class LmdbEventStore extends EventStore {
     options: Omit<ReadOptions, 'pageSize' | 'signal'> = {},
   ): Promise<readonly (readonly Fact[])[]> {
     return new Promise((resolve) => {
-      if (aggregates.length > AGGREGATES_MAX) {
-        throw new InvalidEventError('LIMIT_EXCEEDED', `${aggregates.length} aggregates were asked for at once.`, {
-          fix: `Ask for at most ${AGGREGATES_MAX} at a time.`,
-        });
-      }
+      checkAggregates(aggregates);
       const filter = filterOf(options);
       const span = spanOf(options);
       // Without an await in between, all of them are read in one snapshot.
@@ -214,6 +223,47 @@ export class LmdbEventStore extends EventStore {
     return goOn;
   }
 
+  async readCorrections(
+    aggregates: readonly AggregateKey[],
+    options: KnownOptions = {},
+  ): Promise<readonly (readonly Fact[])[]> {
+    checkAggregates(aggregates);
+    const { log } = this;
+    if (!log.hasCorrections()) return aggregates.map(() => NONE);
+    const filter = filterOf(options);
+    return aggregates.map((aggregate) => {
+      const found: Fact[] = [];
+      log.readList('corrections', aggregate, (fact, ordinal) => {
+        if (ordinal >= filter.before || !isKnown(filter, fact)) return false;
+        found.push(fact);
+        return true;
+      });
+      return found.length === 0 ? NONE : found.sort(compareKey);
+    });
+  }
+
+  async readLate(
+    aggregate: AggregateKey,
+    options: KnownOptions & { readonly after: ProcessingTime; readonly limit: number },
+  ): Promise<readonly Fact[]> {
+    const filter = filterOf(options);
+    const found: Fact[] = [];
+    this.log.readList('late', aggregate, (fact, ordinal) => {
+      if (found.length >= options.limit || ordinal >= filter.before || !isKnown(filter, fact)) return false;
+      if (compareProcessingTime(parseProcessingId(fact.processingId), options.after) > 0) found.push(fact);
+      return true;
+    });
+    return found;
+  }
+
+  async scanAggregates(behind: AggregateKey | undefined, limit: number): Promise<readonly AggregateKey[]> {
+    return this.log.aggregates(behind, limit);
+  }
+
+  async readSourceCounts(): Promise<readonly SourceCounts[]> {
+    return this.log.readSourceCounts();
+  }
+
   async keepFloor(ms: number): Promise<void> {
     const { log } = this;
     if (log.hasFloor(ms)) return;
@@ -225,6 +275,20 @@ export class LmdbEventStore extends EventStore {
       { durable: true, grows: false },
     );
   }
+}
+
+const NONE: readonly Fact[] = Object.freeze([]);
+
+function checkAggregates(aggregates: readonly AggregateKey[]): void {
+  if (aggregates.length <= AGGREGATES_MAX) return;
+  throw new InvalidEventError('LIMIT_EXCEEDED', `${aggregates.length} aggregates were asked for at once.`, {
+    fix: `Ask for at most ${AGGREGATES_MAX} at a time.`,
+  });
+}
+
+function isKnown(filter: Filter, fact: Fact): boolean {
+  if (fact.processedAt !== filter.knownMs) return fact.processedAt < filter.knownMs;
+  return parseProcessingId(fact.processingId).tick <= filter.knownTick;
 }
 
 function ownerOf(fact: Fact): AggregateKey {
