@@ -19,6 +19,7 @@ import { Quarantine } from './ports/quarantine.js';
 import { SnapshotStore } from './ports/snapshot-store.js';
 import { TransientCache } from './ports/transient-cache.js';
 import { ViewStore } from './ports/view-store.js';
+import { ParkedEvents } from './processing/parked-events.js';
 import { ProjectionRunner, type RunnerParts } from './projection/projection-runner.js';
 import { Projections } from './projection/projections.js';
 import { Catalogue, CATALOGUE } from './query/catalogue.js';
@@ -53,6 +54,7 @@ export const SERVICES = [
   Catalogue,
   Projections,
   QuarantineService,
+  ParkedEvents,
   EventRegistry,
 ] as const;
 
@@ -192,6 +194,11 @@ export function services(context: string): Provider[] {
       inject: [own(Projections), own(EventRegistry)],
     },
     {
+      provide: own(ParkedEvents),
+      useFactory: (views: ViewStore, concursus: Concursus) => new ParkedEvents(views, () => concursus.handlerRunner),
+      inject: [ViewStore as never, own(Concursus)],
+    },
+    {
       provide: own(Concursus),
       useFactory: (
         made: Boot,
@@ -199,17 +206,32 @@ export function services(context: string): Provider[] {
         deduplicator: Deduplicator | undefined,
         running: { runner: ProjectionRunner },
         projections: Projections,
+        store: EventStore,
+        views: ViewStore,
         feed: EventFeed,
         checkpoints: CheckpointStore,
         clock: Clock,
       ) =>
-        new Concursus({ boot: made, bus, deduplicator, runner: running.runner, projections, feed, checkpoints, clock }),
+        new Concursus({
+          boot: made,
+          bus,
+          deduplicator,
+          runner: running.runner,
+          projections,
+          store,
+          views,
+          feed,
+          checkpoints,
+          clock,
+        }),
       inject: [
         BOOT,
         own(EventBus),
         DEDUPLICATOR,
         RUNNER,
         own(Projections),
+        EventStore as never,
+        ViewStore as never,
         EventFeed as never,
         CheckpointStore as never,
         Clock as never,

@@ -19,10 +19,21 @@ import type { EventBus } from './pipeline/event-bus.js';
 import type { Clock } from './ports/clock.js';
 import type { CheckpointStore } from './ports/checkpoint-store.js';
 import type { EventFeed } from './ports/event-feed.js';
-import { DurableHandlers } from './processing/durable-handlers.js';
+import type { EventStore } from './ports/event-store.js';
+import type { ViewStore } from './ports/view-store.js';
+import { HandlerRunner } from './processing/handler-runner.js';
+import type { WatermarkFactory } from './processing/watermark-source.js';
 import type { ProjectionRunner } from './projection/projection-runner.js';
 import type { Projections } from './projection/projections.js';
-import { bootReport, checkNeeds, durableConsumers, methodOf, placeHandlers, refuseScoped } from './start-up-check.js';
+import {
+  bootReport,
+  checkNeeds,
+  handlerConsumers,
+  methodOf,
+  placeCorrections,
+  placeHandlers,
+  refuseScoped,
+} from './start-up-check.js';
 
 export interface RuntimeParts {
   readonly boot: Boot;
@@ -30,6 +41,10 @@ export interface RuntimeParts {
   readonly deduplicator: Deduplicator | undefined;
   readonly runner: ProjectionRunner;
   readonly projections: Projections;
+  readonly store: EventStore;
+  readonly views: ViewStore;
+  /** How persistent handlers learn what is settled. */
+  readonly watermarks?: WatermarkFactory;
   readonly feed: EventFeed;
   readonly checkpoints: CheckpointStore;
   readonly clock: Clock;
@@ -40,7 +55,7 @@ export class Concursus
   implements OnModuleInit, OnApplicationBootstrap, OnModuleDestroy, BeforeApplicationShutdown, OnApplicationShutdown
 {
   private readonly logger: Logger;
-  private durable: DurableHandlers | undefined;
+  private handlers: HandlerRunner | undefined;
   private started = false;
   private stopped: Promise<void> | undefined;
 
@@ -53,12 +68,18 @@ export class Concursus
     return this.parts.boot.context;
   }
 
+  /** What runs its durable and persistent handlers; undefined before `onModuleInit`. @internal */
+  get handlerRunner(): HandlerRunner | undefined {
+    return this.handlers;
+  }
+
   /** Checks the wiring, connects the layers and says what was found. @throws ConfigurationError with the class, the module and the fix */
   async onModuleInit(): Promise<void> {
     const { boot, bus, runner, projections } = this.parts;
     if (boot.problem !== undefined) throw boot.problem;
     const explored = boot.explore();
     const handlers = placeHandlers(explored, boot.context, boot.registry);
+    const corrections = placeCorrections(explored, boot.context, boot.registry);
     const mine = explored.projections.filter(
       (found) => runner.models.some((model) => model.name === found.meta.name) && boot.registry.has(found.meta.of),
     );
@@ -72,6 +93,7 @@ export class Concursus
       );
     }
     checkNeeds(boot.persistent, handlers, mine);
+    const consumers = handlerConsumers(handlers, corrections);
     for (const found of explored.middleware) {
       refuseScoped(found, 'middleware');
       const context = found.meta.context ?? DEFAULT_CONTEXT;
@@ -94,22 +116,27 @@ export class Concursus
       giveView(found.instance(), view);
       for (const other of found.others) giveView(other(), view);
     }
-    for (const line of bootReport(boot.context, boot.options, boot.persistent, boot.registry, handlers, runner.models))
+    const { context, options, persistent, registry } = boot;
+    for (const line of bootReport(context, options, persistent, registry, handlers, runner.models, corrections))
       this.logger.log(line);
     await boot.layers.persistent.connect();
     await boot.layers.durable?.connect();
     await boot.layers.transient?.connect();
     await this.parts.deduplicator?.open(this.parts.checkpoints);
-    this.durable = new DurableHandlers(
+    this.handlers = new HandlerRunner(
       {
+        context,
+        store: this.parts.store,
+        views: this.parts.views,
+        ...(this.parts.watermarks === undefined ? {} : { watermarks: this.parts.watermarks }),
         feed: this.parts.feed,
         checkpoints: this.parts.checkpoints,
         clock: this.parts.clock,
         logger: this.logger,
         process: boot.process,
       },
-      durableConsumers(handlers),
-      boot.options.leaseMs === undefined ? {} : { leaseMs: boot.options.leaseMs },
+      consumers,
+      options.leaseMs === undefined ? {} : { leaseMs: options.leaseMs },
     );
   }
 
@@ -122,7 +149,7 @@ export class Concursus
     if (this.started) return;
     this.started = true;
     await this.parts.bus.startBuffer();
-    await this.durable?.start();
+    await this.handlers?.start();
     await this.parts.runner.start();
   }
 
@@ -155,7 +182,7 @@ export class Concursus
     await inTurn([
       // A buffer that ends with the process is emptied first; one that survives is taken up again by the next start.
       () => this.parts.bus.drain(durable?.drain === undefined ? undefined : () => durable.drain!()),
-      () => (this.started ? this.durable?.stop() : undefined),
+      () => (this.started ? this.handlers?.stop() : undefined),
       () => (this.started ? this.parts.runner.stop() : undefined),
     ]);
   }

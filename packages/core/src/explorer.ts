@@ -6,7 +6,14 @@
 import { Scope } from '@nestjs/common';
 import type { ModulesContainer } from '@nestjs/core';
 import { DEFAULT_CONTEXT } from './concursus.options.js';
-import { aggregateMetaOf, eventMetaOf, handlersOf, type HandlerMeta } from './mapping/decorators.js';
+import {
+  aggregateMetaOf,
+  correctionHandlersOf,
+  eventMetaOf,
+  handlersOf,
+  type CorrectionMeta,
+  type HandlerMeta,
+} from './mapping/decorators.js';
 import { ConfigurationError } from './model/errors.js';
 import { middlewareMetaOf, type MiddlewareMeta } from './pipeline/middleware.js';
 import { projectionMetaOf, type ProjectionMeta } from './projection/projection.js';
@@ -40,6 +47,7 @@ export interface Explored {
   readonly aggregates: ReadonlyMap<string, ReadonlySet<object>>;
   readonly projections: readonly Found<ProjectionMeta>[];
   readonly handlers: readonly Found<readonly HandlerMeta[]>[];
+  readonly corrections: readonly Found<readonly CorrectionMeta[]>[];
   readonly middleware: readonly Found<MiddlewareMeta>[];
 }
 
@@ -76,6 +84,7 @@ export function explore(container: ModulesContainer): Explored {
   const features: Feature[] = [];
   const found = { aggregates: new Map<object, string>(), projections: new Map<AnyClass, Found<ProjectionMeta>>() };
   const handlers = new Map<AnyClass, Found<readonly HandlerMeta[]>>();
+  const corrections = new Map<AnyClass, Found<readonly CorrectionMeta[]>>();
   const middleware = new Map<AnyClass, Found<MiddlewareMeta>>();
 
   for (const module of container.values()) {
@@ -92,6 +101,8 @@ export function explore(container: ModulesContainer): Explored {
         others: [],
         scoped: () => isScoped(wrapper),
       });
+      const corrected = correctionHandlersOf(cls);
+      if (corrected.length > 0 && !corrections.has(cls)) corrections.set(cls, entry(corrected));
       if (aggregateMetaOf(cls) !== undefined) {
         if (!found.aggregates.has(cls)) found.aggregates.set(cls, module.metatype.name);
         continue;
@@ -116,6 +127,7 @@ export function explore(container: ModulesContainer): Explored {
     aggregates: assign(contexts, features, found.aggregates, projections),
     projections,
     handlers: [...handlers.values()],
+    corrections: [...corrections.values()],
     middleware: [...middleware.values()],
   };
 }

@@ -8,6 +8,8 @@ export {
   Aggregate,
   aggregateMetaOf,
   Coded,
+  CorrectionHandler,
+  correctionHandlersOf,
   Event,
   EventHandler,
   eventMetaOf,
@@ -21,11 +23,16 @@ export {
   WireName,
   type AggregateMeta,
   type AggregateOptions,
+  type CorrectionHandlerOptions,
+  type CorrectionMeta,
+  type EffectHandlerOptions,
   type EventHandlerOptions,
   type EventMeta,
   type EventOptions,
   type FieldMeta,
+  type HandlerDecorator,
   type HandlerMeta,
+  type RetryPolicy,
 } from './mapping/decorators.js';
 export type {
   AggregateClass,
@@ -38,7 +45,7 @@ export type {
   PayloadOf,
   StateOf,
 } from './mapping/event-class.js';
-export { contextOf, type EventContext } from './mapping/event-context.js';
+export { contextOf, type CorrectionContext, type EffectContext, type EventContext } from './mapping/event-context.js';
 export { AggregateModel, type FoldInfo, type FoldState } from './mapping/aggregate-model.js';
 export { EventModel } from './mapping/event-model.js';
 export { EventRegistry, type EventRegistryOptions } from './mapping/event-registry.js';
@@ -165,7 +172,23 @@ export { projectionModel } from './projection/projection-model.js';
 export { ProjectionRunner, type RunnerOptions, type RunnerParts } from './projection/projection-runner.js';
 export type { ParkedAggregate } from './projection/track.js';
 
-// Processing: who may run a consumer.
+// Processing: side effects, and who may run a consumer.
+export {
+  HandlerRunner,
+  type HandlerRunnerOptions,
+  type HandlerRunnerParts,
+  type HandlerState,
+} from './processing/handler-runner.js';
+export type { CorrectionMethod, HandlerConsumer, HandlerMethod } from './processing/handlers.js';
+export {
+  ParkedEvents,
+  type DiscardDecision,
+  type ParkedAggregateRef,
+  type ParkedListOptions,
+  type ParkedPage,
+} from './processing/parked-events.js';
+export type { DiscardedEvent, ParkedError, ParkedEvent } from './processing/parking.js';
+export type { WatermarkFactory, WatermarkSource } from './processing/watermark-source.js';
 export { Ownership, type OwnershipOptions } from './processing/ownership.js';
 
 // Time: how far sources are, and what is settled.

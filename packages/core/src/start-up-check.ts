@@ -4,18 +4,26 @@
  */
 import type { ConcursusOptions } from './concursus.options.js';
 import { eventName, nameOf, type Explored, type Found } from './explorer.js';
-import type { HandlerMeta } from './mapping/decorators.js';
+import type { CorrectionMeta, EventHandlerOptions, HandlerMeta } from './mapping/decorators.js';
 import type { AggregateModel, EventModel, EventRegistry } from './mapping/event-registry.js';
 import { ConfigurationError } from './model/errors.js';
 import { lacks, type Capability } from './ports/capabilities.js';
 import type { LayerProvider, Slot } from './ports/layer.js';
-import type { DurableConsumer } from './processing/durable-handlers.js';
+import type { HandlerConsumer } from './processing/handlers.js';
+import { retryProblem } from './processing/retry-policy.js';
 import type { ProjectionModel } from './projection/projection.js';
 
 /** One `@EventHandler` method of an ordinary provider, placed in its context. */
 export interface PlacedHandler {
   readonly found: Found<readonly HandlerMeta[]>;
   readonly handler: HandlerMeta;
+  readonly model: EventModel;
+}
+
+/** One `@CorrectionHandler` method, placed in its context. */
+export interface PlacedCorrection {
+  readonly found: Found<readonly CorrectionMeta[]>;
+  readonly correction: CorrectionMeta;
   readonly model: EventModel;
 }
 
@@ -49,7 +57,27 @@ export function placeHandlers(explored: Explored, context: string, registry: Eve
   return placed;
 }
 
-function aggregateOf(at: string, handler: HandlerMeta, everywhere: ReadonlySet<object>): object {
+/**
+ * The correction methods whose event belongs to an aggregate of this context.
+ * @throws ConfigurationError `REQUEST_SCOPED_HANDLER`, `EVENT_WITHOUT_AGGREGATE`, `AMBIGUOUS_AGGREGATE`
+ */
+export function placeCorrections(explored: Explored, context: string, registry: EventRegistry): PlacedCorrection[] {
+  const everywhere = new Set<object>();
+  for (const aggregates of explored.aggregates.values()) for (const aggregate of aggregates) everywhere.add(aggregate);
+  const here = explored.aggregates.get(context)!;
+  const placed: PlacedCorrection[] = [];
+  for (const found of explored.corrections) {
+    refuseScoped(found, 'handler');
+    for (const correction of found.meta) {
+      const aggregate = aggregateOf(`${found.cls.name} in ${found.module}`, correction, everywhere);
+      if (!here.has(aggregate)) continue;
+      placed.push({ found, correction, model: eventModel(registry.aggregate(aggregate), correction.event) });
+    }
+  }
+  return placed;
+}
+
+function aggregateOf(at: string, handler: HandlerMeta | CorrectionMeta, everywhere: ReadonlySet<object>): object {
   const owners = listing(handler.options.of === undefined ? everywhere : [handler.options.of], handler.event);
   if (owners.length === 1) return owners[0]!;
   if (owners.length === 0) {
@@ -98,7 +126,7 @@ function need(provider: LayerProvider<Slot>, capability: Capability, who: string
   );
 }
 
-/** @throws ConfigurationError `MISSING_CAPABILITY` */
+/** @throws ConfigurationError `MISSING_CAPABILITY`, `INVALID_OPTION` */
 export function checkNeeds(
   provider: LayerProvider<'persistent'>,
   handlers: readonly PlacedHandler[],
@@ -106,16 +134,15 @@ export function checkNeeds(
 ): void {
   for (const { found, handler } of handlers) {
     const schedule = handler.options.schedule ?? 'transient';
+    const who = `The ${schedule} handler ${found.cls.name}.${handler.method} in ${found.module}`;
+    checkHandlerOptions(who, schedule, handler.options);
     if (schedule === 'transient') continue;
-    need(provider, 'feed', `The ${schedule} handler ${found.cls.name}.${handler.method} in ${found.module}`);
+    need(provider, 'feed', who);
+    need(provider, 'transactionalViews', who);
     if (handler.options.name === undefined || !/^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/.test(handler.options.name)) {
-      throw new ConfigurationError(
-        'INVALID_OPTION',
-        `The ${schedule} handler ${found.cls.name}.${handler.method} in ${found.module} has no name to keep its progress under.`,
-        {
-          fix: `Name it: @EventHandler(${nameOf(handler.event)}, { schedule: '${schedule}', name: 'notify' }), up to 100 letters, digits, dots, dashes and underscores.`,
-        },
-      );
+      throw new ConfigurationError('INVALID_OPTION', `${who} has no name to keep its progress under.`, {
+        fix: `Name it: @EventHandler(${nameOf(handler.event)}, { schedule: '${schedule}', name: 'notify' }), up to 100 letters, digits, dots, dashes and underscores.`,
+      });
     }
   }
   for (const projection of projections) {
@@ -124,16 +151,127 @@ export function checkNeeds(
   }
 }
 
-/** Durable handlers by name; several methods may share one. */
-export function durableConsumers(handlers: readonly PlacedHandler[]): DurableConsumer[] {
-  const byName = new Map<string, DurableConsumer['handlers'][number][]>();
-  for (const { found, handler, model } of handlers) {
-    if (handler.options.schedule !== 'durable') continue;
-    const list = byName.get(handler.options.name!) ?? [];
-    byName.set(handler.options.name!, list);
-    list.push({ model, handle: methodOf(found, handler.method) });
+/** Options that say how progress is kept; a transient handler keeps none. */
+const KEPT = ['from', 'retry', 'inFlightMax', 'across'] as const;
+
+function checkHandlerOptions(who: string, schedule: string, options: EventHandlerOptions): void {
+  const refuse = (what: string, fix: string): never => {
+    throw new ConfigurationError('INVALID_OPTION', `${who} ${what}.`, { fix });
+  };
+  if (schedule === 'transient') {
+    const given = KEPT.find((option) => options[option] !== undefined);
+    if (given !== undefined) refuse(`has the option ${given}`, 'Leave it out, or choose another schedule.');
+    return;
   }
-  return [...byName].map(([name, list]) => ({ name, handlers: list }));
+  const { from, retry, inFlightMax, across } = options;
+  if (schedule !== 'durable' && schedule !== 'persistent') {
+    refuse('has a schedule that does not exist', "Choose 'transient', 'durable' or 'persistent'.");
+  }
+  if (from !== undefined && from !== 'end' && from !== 'beginning') {
+    refuse(`begins at "${String(from)}"`, "Let it begin at the 'end' of the feed or at the 'beginning'.");
+  }
+  const problem = retry === undefined ? undefined : retryProblem(retry);
+  if (problem !== undefined)
+    refuse(`has a retry policy that cannot be kept: ${problem}`, 'Use values within these bounds.');
+  if (inFlightMax !== undefined && !(Number.isInteger(inFlightMax) && inFlightMax >= 1 && inFlightMax <= 1_000)) {
+    refuse(`has an inFlightMax of ${String(inFlightMax)}`, 'Give a whole number from 1 to 1,000.');
+  }
+  if (across === undefined) return;
+  if (schedule === 'durable') {
+    refuse('goes across aggregates', 'Order over aggregates is that of event time: use the persistent schedule.');
+  }
+  if (across !== 'aggregate' && across !== 'context') {
+    refuse(`goes across "${String(across)}"`, "Choose 'aggregate' or 'context'.");
+  }
+}
+
+/**
+ * Durable and persistent handlers by name; several methods may share one, each for an event of its own.
+ * @throws ConfigurationError `INVALID_OPTION`
+ */
+export function handlerConsumers(
+  handlers: readonly PlacedHandler[],
+  corrections: readonly PlacedCorrection[],
+): HandlerConsumer[] {
+  const byName = new Map<string, PlacedHandler[]>();
+  for (const placed of handlers) {
+    if ((placed.handler.options.schedule ?? 'transient') === 'transient') continue;
+    const list = byName.get(placed.handler.options.name!) ?? [];
+    byName.set(placed.handler.options.name!, list);
+    list.push(placed);
+  }
+  for (const { found, correction, model } of corrections) {
+    const target = byName.get(correction.options.name)?.some((placed) => placed.model === model);
+    if (target === true) continue;
+    throw new ConfigurationError(
+      'INVALID_OPTION',
+      `${found.cls.name}.${correction.method} in ${found.module} corrects what "${correction.options.name}" did for ${model.name}, and no durable or persistent handler of that name handles it.`,
+      {
+        fix: `Name one that does: @EventHandler(${nameOf(correction.event)}, { schedule: 'durable', name: '${correction.options.name}' }).`,
+      },
+    );
+  }
+  return [...byName].map(([name, list]) =>
+    consumerOf(
+      name,
+      list,
+      corrections.filter(({ correction }) => correction.options.name === name),
+    ),
+  );
+}
+
+function consumerOf(
+  name: string,
+  list: readonly PlacedHandler[],
+  corrections: readonly PlacedCorrection[],
+): HandlerConsumer {
+  const options = new Map<string, unknown>();
+  for (const { found, handler } of list) {
+    for (const option of ['schedule', ...KEPT] as const) {
+      const value = handler.options[option];
+      if (value === undefined) continue;
+      if (options.has(option) && JSON.stringify(options.get(option)) !== JSON.stringify(value)) {
+        throw new ConfigurationError(
+          'INVALID_OPTION',
+          `Handlers named "${name}" differ in ${option}; one is ${found.cls.name}.${handler.method} in ${found.module}.`,
+          { fix: `They share one state: give all of them the same ${option}, or names of their own.` },
+        );
+      }
+      options.set(option, value);
+    }
+  }
+  refuseTwice(
+    name,
+    list.map(({ found, handler, model }) => ({ model, where: `${found.cls.name}.${handler.method}` })),
+  );
+  refuseTwice(
+    name,
+    corrections.map(({ found, correction, model }) => ({ model, where: `${found.cls.name}.${correction.method}` })),
+  );
+  return {
+    ...(Object.fromEntries(options) as Pick<HandlerConsumer, 'schedule' | 'from' | 'retry' | 'inFlightMax' | 'across'>),
+    name,
+    handlers: list.map(({ found, handler, model }) => ({ model, handle: methodOf(found, handler.method) })),
+    corrections: corrections.map(({ found, correction, model }) => ({
+      model,
+      handle: methodOf(found, correction.method),
+    })),
+  };
+}
+
+function refuseTwice(name: string, methods: readonly { readonly model: EventModel; readonly where: string }[]): void {
+  const seen = new Map<EventModel, string>();
+  for (const { model, where } of methods) {
+    const other = seen.get(model);
+    if (other !== undefined) {
+      throw new ConfigurationError(
+        'INVALID_OPTION',
+        `${other} and ${where} both take ${model.aggregateType}.${model.name} under the name "${name}".`,
+        { fix: 'What is done is kept by name and event: give one of them a name of its own.' },
+      );
+    }
+    seen.set(model, where);
+  }
 }
 
 export function methodOf(found: Found<unknown>, method: string): (...args: unknown[]) => unknown {
@@ -150,6 +288,7 @@ export function bootReport(
   registry: EventRegistry,
   handlers: readonly PlacedHandler[],
   projections: readonly ProjectionModel[],
+  corrections: readonly PlacedCorrection[] = [],
 ): string[] {
   const kept = Object.entries(persistent.capabilities);
   const promises = kept.filter(([, state]) => state === true).map(([name]) => name);
@@ -169,12 +308,14 @@ export function bootReport(
   for (const projection of projections) lines.push(`  projection ${projection.name} v${projection.version}`);
   for (const { found, handler, model } of handlers) {
     const schedule = handler.options.schedule ?? 'transient';
-    const waits =
-      schedule === 'persistent'
-        ? ', waits for a watermark: no source of this context has one, so nothing settles and it is not called'
-        : '';
+    const named = handler.options.name === undefined ? '' : ` "${handler.options.name}"`;
     lines.push(
-      `  handler ${found.cls.name}.${handler.method} of ${model.aggregateType}.${model.name}, ${schedule}${waits}`,
+      `  handler ${found.cls.name}.${handler.method} of ${model.aggregateType}.${model.name}, ${schedule}${named}`,
+    );
+  }
+  for (const { found, correction, model } of corrections) {
+    lines.push(
+      `  handler ${found.cls.name}.${correction.method} of corrections of ${model.aggregateType}.${model.name}, "${correction.options.name}"`,
     );
   }
   return lines;

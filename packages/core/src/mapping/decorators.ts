@@ -9,11 +9,12 @@ import type { ConflictPolicy } from '../model/effective-facts.js';
 import { ConfigurationError } from '../model/errors.js';
 import type { AggregateClass, AggregateLike, EventClass } from './event-class.js';
 import { nameOf } from './event-class.js';
-import type { EventContext } from './event-context.js';
+import type { CorrectionContext, EffectContext, EventContext } from './event-context.js';
 
 const EVENT = Symbol.for('concursus.event');
 const AGGREGATE = Symbol.for('concursus.aggregate');
 const HANDLERS = Symbol.for('concursus.handlers');
+const CORRECTIONS = Symbol.for('concursus.corrections');
 const FIELDS = Symbol.for('concursus.fields');
 
 /** Records under a symbol of the class itself: a subclass starts with nothing of its own. */
@@ -138,13 +139,38 @@ export function aggregateMetaOf(target: unknown): AggregateMeta | undefined {
   return readOwn<AggregateMeta>(target, AGGREGATE);
 }
 
+/** How often, and when, a durable or persistent handler that threw is called again before its event is parked. */
+export interface RetryPolicy {
+  /** Calls that may fail before the event is parked, 1 to 1,000. Default 5. */
+  readonly attempts?: number;
+  /** Milliseconds before the second call; doubles with each failure. 1 to `maxMs`. Default 100. */
+  readonly firstMs?: number;
+  /** Milliseconds between two calls at most, up to 86,400,000. Default 30,000. */
+  readonly maxMs?: number;
+  /** The part of a wait that is random, on both sides: 0.2 makes 100 ms 80 to 120. 0 to 1. Default 0.2. */
+  readonly jitter?: number;
+}
+
 export interface EventHandlerOptions {
   /** Whose events: needed where several aggregates list the event. */
   readonly of?: AggregateLike;
   /** The handler's guarantee, for handlers of ordinary providers. Default 'transient'. */
   readonly schedule?: 'transient' | 'durable' | 'persistent';
-  /** The name under which progress is kept; needed by durable and persistent handlers. */
+  /** The name under which progress is kept; needed by durable and persistent handlers. Methods that share one share its state and its options. */
   readonly name?: string;
+  /** Where a name that was never seen begins: at what is recorded from now on (default), or at the first fact of all. */
+  readonly from?: 'end' | 'beginning';
+  /** What becomes of a call that throws. */
+  readonly retry?: RetryPolicy;
+  /** Calls of one name under way together, hence calls repeated after a crash, at most. 1 to 1,000. Default 16. */
+  readonly inFlightMax?: number;
+  /** Persistent handlers only: in order within each aggregate (default), or one at a time over all aggregates of the context. */
+  readonly across?: 'aggregate' | 'context';
+}
+
+/** The options of a handler whose progress is kept. */
+export interface EffectHandlerOptions extends EventHandlerOptions {
+  readonly schedule: 'durable' | 'persistent';
 }
 
 /** One method that `@EventHandler` marked. */
@@ -154,29 +180,78 @@ export interface HandlerMeta {
   readonly options: EventHandlerOptions;
 }
 
+/** What `@EventHandler` returns: it stands on a method that takes the event and may take the context. */
+export type HandlerDecorator<E extends EventClass, C> = <M extends (event: InstanceType<E>, context: C) => unknown>(
+  target: object,
+  method: string,
+  descriptor: TypedPropertyDescriptor<M>,
+) => void;
+
 /**
  * Marks a method as the handler of an event: in an aggregate it folds, in a projection it adds rows, in any other
- * provider it reacts. The method's first parameter must take that event, its second may be an `EventContext`.
+ * provider it reacts. The method's first parameter must take that event, its second may be an `EventContext`; of durable
+ * and persistent handlers an `EffectContext`.
  * @throws ConfigurationError `INVALID_OPTION` on a static method
  */
+export function EventHandler<E extends EventClass>(
+  event: E,
+  options: EffectHandlerOptions,
+): HandlerDecorator<E, EffectContext>;
+export function EventHandler<E extends EventClass>(
+  event: E,
+  options?: EventHandlerOptions,
+): HandlerDecorator<E, EventContext>;
 export function EventHandler<E extends EventClass>(event: E, options: EventHandlerOptions = {}) {
-  return <M extends (event: InstanceType<E>, context: EventContext) => unknown>(
+  return (target: object, method: string): void => {
+    refuseStatic('EventHandler', target, method);
+    const handlers = ownRecord<HandlerMeta[]>(target.constructor, HANDLERS, () => []);
+    handlers.push({ method, event, options });
+  };
+}
+
+export interface CorrectionHandlerOptions {
+  /** The name of the durable or persistent handler of this event whose doings are corrected. */
+  readonly name: string;
+  /** Whose events: needed where several aggregates list the event. */
+  readonly of?: AggregateLike;
+}
+
+/** One method that `@CorrectionHandler` marked. */
+export interface CorrectionMeta {
+  readonly method: string;
+  readonly event: EventClass;
+  readonly options: CorrectionHandlerOptions;
+}
+
+/**
+ * Marks a method `(before, after, context)` that is called when a correction changes what an event means which the handler
+ * of that name has done: `after` is null for a retracted one, `before` for a reinstated one. Once for each correction and
+ * event, in recorded order of the aggregate, with the retries, the ledger and the parking of that handler.
+ * @throws ConfigurationError `INVALID_OPTION` on a static method
+ */
+export function CorrectionHandler<E extends EventClass>(event: E, options: CorrectionHandlerOptions) {
+  return <
+    M extends (before: InstanceType<E> | null, after: InstanceType<E> | null, context: CorrectionContext) => unknown,
+  >(
     target: object,
     method: string,
     _descriptor: TypedPropertyDescriptor<M>,
   ): void => {
-    if (typeof target === 'function') {
-      throw new ConfigurationError(
-        'INVALID_OPTION',
-        `@EventHandler stands on the static method ${nameOf(target)}.${method}.`,
-        {
-          fix: 'Put it on an instance method.',
-        },
-      );
-    }
-    const handlers = ownRecord<HandlerMeta[]>(target.constructor, HANDLERS, () => []);
+    refuseStatic('CorrectionHandler', target, method);
+    const handlers = ownRecord<CorrectionMeta[]>(target.constructor, CORRECTIONS, () => []);
     handlers.push({ method, event, options });
   };
+}
+
+function refuseStatic(decorator: string, target: object, method: string): void {
+  if (typeof target !== 'function') return;
+  throw new ConfigurationError(
+    'INVALID_OPTION',
+    `@${decorator} stands on the static method ${nameOf(target)}.${method}.`,
+    {
+      fix: 'Put it on an instance method.',
+    },
+  );
 }
 
 /** The chain of classes from the root to this one, so that a subclass has the last word. */
@@ -189,9 +264,18 @@ function lineage(cls: unknown): object[] {
 
 /** Own and inherited handlers, base class first, in the order they are written. A method marked again for the same event counts once. */
 export function handlersOf(cls: unknown): readonly HandlerMeta[] {
-  const found: HandlerMeta[] = [];
+  return marked<HandlerMeta>(cls, HANDLERS);
+}
+
+/** Own and inherited correction methods, as `handlersOf` has handlers. */
+export function correctionHandlersOf(cls: unknown): readonly CorrectionMeta[] {
+  return marked<CorrectionMeta>(cls, CORRECTIONS);
+}
+
+function marked<T extends { readonly method: string; readonly event: EventClass }>(cls: unknown, key: symbol): T[] {
+  const found: T[] = [];
   for (const one of lineage(cls)) {
-    for (const handler of readOwn<HandlerMeta[]>(one, HANDLERS) ?? []) {
+    for (const handler of readOwn<T[]>(one, key) ?? []) {
       const at = found.findIndex((other) => other.method === handler.method && other.event === handler.event);
       if (at === -1) found.push(handler);
       else found[at] = handler;

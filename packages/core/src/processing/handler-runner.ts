@@ -1,0 +1,209 @@
+/**
+ * Runs the durable and persistent handlers whose owner rows this process holds. One name is run by one process at a time;
+ * the epoch of its owner row, checked in each commit, refuses a former one. Stop 10 of the walk for side effects.
+ */
+import { ConflictError } from '../model/errors.js';
+import type { CheckpointStore } from '../ports/checkpoint-store.js';
+import { HandlerModel, type HandlerConsumer } from './handlers.js';
+import { HandlerSession, type SessionParts } from './handler-session.js';
+import { Ownership, type OwnershipOptions } from './ownership.js';
+import { Mailbox, type ParkedRequest } from './parked-mailbox.js';
+import { nothingSettles, type WatermarkFactory } from './watermark-source.js';
+
+export interface HandlerRunnerParts extends Omit<SessionParts, 'watermarks' | 'parkedMax'> {
+  readonly checkpoints: CheckpointStore;
+  /** A name no other process has. */
+  readonly process: string;
+  /** How persistent handlers learn what is settled. Without it nothing settles. */
+  readonly watermarks?: WatermarkFactory;
+}
+
+export interface HandlerRunnerOptions extends OwnershipOptions {
+  /** Parked events of one handler name, at which it calls nothing more. Default 100,000: some 60 MB in its view. */
+  readonly parkedMax?: number;
+}
+
+/** How one handler name is doing, as this process sees it. */
+export interface HandlerState {
+  readonly name: string;
+  readonly schedule: 'durable' | 'persistent';
+  /** `elsewhere`: another process runs it, or nobody yet · `halted`: too much is parked, nothing more is called. */
+  readonly state: 'running' | 'elsewhere' | 'halted';
+  /** Events read ahead and not done. */
+  readonly waiting: number;
+  readonly inFlight: number;
+  readonly parked: number;
+  /** Corrections of handled events for which there is no method, since this process runs it. */
+  readonly uncorrected: number;
+}
+
+const IDLE_MS = 1_000;
+const BACK_OFF_MS = 100;
+const BACK_OFF_MAX_MS = 30_000;
+/** Between two looks at what other processes ask for. */
+const MAILBOX_MS = 500;
+
+export class HandlerRunner {
+  readonly models: readonly HandlerModel[];
+  readonly mailbox: Mailbox;
+  private readonly ownership: Ownership;
+  private readonly sessions = new Map<string, HandlerSession>();
+  private readonly stopping = new AbortController();
+  private readonly running: Promise<void>[] = [];
+  /** Aborted when an owner row was won or lost, and for good when all stops: one signal, since a lasting one would remember every wait. */
+  private changed = new AbortController();
+  private readonly session: SessionParts;
+
+  constructor(
+    private readonly parts: HandlerRunnerParts,
+    consumers: readonly HandlerConsumer[],
+    options: HandlerRunnerOptions = {},
+  ) {
+    const { watermarks = nothingSettles } = parts;
+    this.session = { ...parts, watermarks, parkedMax: options.parkedMax ?? 100_000 };
+    this.models = consumers.map((consumer) => new HandlerModel(consumer));
+    this.mailbox = new Mailbox(parts.checkpoints, parts.clock);
+    this.ownership = new Ownership(
+      parts.checkpoints,
+      parts.clock,
+      parts.logger,
+      parts.process,
+      () => this.wakeAll(),
+      options,
+    );
+    for (const { ownerName } of this.models) this.ownership.watch(ownerName);
+  }
+
+  async start(): Promise<void> {
+    if (this.models.length === 0) return;
+    // A new name starts where the feed stands now, whoever will own it.
+    for (const model of this.models) await this.begin(model, 0);
+    await this.ownership.start();
+    for (const model of this.models) this.running.push(this.run(model), this.attend(model));
+  }
+
+  /** Finishes what is under way, saves what is done and gives the names up. */
+  async stop(): Promise<void> {
+    this.stopping.abort();
+    for (const session of this.sessions.values()) session.end('stop');
+    this.changed.abort();
+    await Promise.all(this.running);
+    await this.ownership.stop();
+  }
+
+  /** The state of each name, for health checks. */
+  states(): HandlerState[] {
+    return this.models.map(({ name, schedule }) => {
+      const session = this.sessions.get(name);
+      return {
+        name,
+        schedule,
+        state: session === undefined ? 'elsewhere' : session.isHalted ? 'halted' : 'running',
+        waiting: session?.window.size ?? 0,
+        inFlight: session?.inFlight ?? 0,
+        parked: session?.parking.total ?? 0,
+        uncorrected: session?.uncorrected ?? 0,
+      };
+    });
+  }
+
+  /** Does what is asked when this process runs the handler; undefined when it does not. */
+  serve(name: string, request: ParkedRequest): Promise<number> | undefined {
+    const { kind, which, by, reason } = request;
+    return this.sessions.get(name)?.requests.ask(kind, which, by, reason);
+  }
+
+  private wakeAll(): void {
+    for (const [name, session] of this.sessions) {
+      const held = this.ownership.held(session.model.ownerName);
+      if (held?.epoch !== session.epoch) {
+        this.sessions.delete(name);
+        session.end('lost');
+      }
+    }
+    const waited = this.changed;
+    if (!this.stopping.signal.aborted) this.changed = new AbortController();
+    waited.abort();
+  }
+
+  /** Keeps where a name begins, when it is new. */
+  private async begin(model: HandlerModel, epoch: number): Promise<void> {
+    const { views, feed } = this.parts;
+    if ((await views.readCheckpoint(model.view)) !== undefined) return;
+    const start = model.fromBeginning ? feed.start() : await feed.end();
+    try {
+      await views.commit({
+        view: model.view,
+        owner: model.ownerName,
+        epoch,
+        expected: undefined,
+        checkpoint: start.toString(),
+        rows: [],
+        contributions: [],
+        forget: [],
+        indexAdd: [],
+        indexRemove: [],
+        changes: [],
+        notes: model.fromBeginning ? [] : [{ key: 'start', value: start.toString() }],
+      });
+    } catch (error) {
+      if (!(error instanceof ConflictError)) throw error; // another process began it
+    }
+  }
+
+  private async run(model: HandlerModel): Promise<void> {
+    let failures = 0;
+    while (!this.stopping.signal.aborted) {
+      const held = this.ownership.held(model.ownerName);
+      if (held === undefined) {
+        await this.parts.clock.sleep(IDLE_MS, this.changed.signal);
+        continue;
+      }
+      try {
+        await this.runOwned(model, held.epoch);
+        failures = 0;
+      } catch (error) {
+        if (error instanceof ConflictError) {
+          this.ownership.lost(model.ownerName);
+          continue;
+        }
+        const waitMs = Math.min(BACK_OFF_MS * 2 ** Math.min(failures++, 10), BACK_OFF_MAX_MS);
+        this.parts.logger.error(
+          `The handler "${model.name}" could not be run, trying again in ${waitMs} ms: ${String(error)}`,
+          error instanceof Error ? error.stack : undefined,
+        );
+        await this.parts.clock.sleep(waitMs, this.stopping.signal);
+      }
+    }
+  }
+
+  private async runOwned(model: HandlerModel, epoch: number): Promise<void> {
+    const { views } = this.parts;
+    await this.begin(model, epoch);
+    const checkpoint = await views.readCheckpoint(model.view);
+    if (checkpoint === undefined) return; // the name was lost meanwhile
+    const session = await HandlerSession.open(this.session, model, epoch, checkpoint);
+    if (this.stopping.signal.aborted || this.ownership.held(model.ownerName)?.epoch !== epoch) return;
+    this.sessions.set(model.name, session);
+    try {
+      await session.run();
+    } finally {
+      if (this.sessions.get(model.name) === session) this.sessions.delete(model.name);
+    }
+  }
+
+  /** Answers what other processes ask, while this one runs the handler. */
+  private async attend(model: HandlerModel): Promise<void> {
+    while (!this.stopping.signal.aborted) {
+      await this.parts.clock.sleep(MAILBOX_MS, this.stopping.signal);
+      if (this.stopping.signal.aborted || !this.sessions.has(model.name)) continue;
+      try {
+        await this.mailbox.attend(model.name, (request) => this.serve(model.name, request));
+      } catch (error) {
+        this.parts.logger.warn(
+          `What was asked of the handler "${model.name}" could not be answered yet: ${String(error)}`,
+        );
+      }
+    }
+  }
+}
