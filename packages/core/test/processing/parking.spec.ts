@@ -165,7 +165,7 @@ it('stops at its bound with nothing lost, and goes on when some of it is handled
   s.broken.clear();
   expect(await parked.retry('spec')).toBeGreaterThanOrEqual(3);
   await pass(s.clock, 4_000);
-  expect(s.seen.map((one) => one.split('#')[0]).sort()).toEqual(['free1', 'p00', 'p10', 'p20', 'p30', 'p40']);
+  expect(s.seen.map((one) => one.split('#')[0]!).sort()).toEqual(['free1', 'p00', 'p10', 'p20', 'p30', 'p40']);
   expect(runner.states()[0]!.state).toBe('running');
   await runner.stop();
   await s.w.close();
