@@ -175,7 +175,8 @@ export class EffectPlan {
         (before === undefined || compareProcessingIds(one.processingId, before) < 0) &&
         (known === undefined || compareProcessingIds(one.processingId, known) <= 0),
     );
-    const meaning = meaningOf(fact, siblingsOf(moment, fact, corrections.at(-1) ?? fact), corrections);
+    const last = corrections.reduce((latest, one) => (isBefore(latest, one) ? one : latest), fact);
+    const meaning = meaningOf(fact, siblingsOf(moment, fact, last), corrections);
     return meaning === null ? [] : [this.event(entry.key, meaning)];
   }
 
