@@ -4,7 +4,7 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { canonicalJson, Fact, SystemClock } from '@concursus/core';
+import { Aggregate, canonicalJson, Event, EventRegistry, Fact, SystemClock } from '@concursus/core';
 import type { Append, Fact as FactType, Layer, LayerContext, WireValue } from '@concursus/core';
 import { lmdb, type LmdbPersistentOptions } from '../src/index.js';
 
@@ -78,4 +78,20 @@ export function startChild(file: string, args: readonly string[]): ChildProcess 
   return spawn(process.execPath, ['--import', loader, fileURLToPath(new URL(file, import.meta.url)), ...args], {
     stdio: ['pipe', 'pipe', 'inherit'],
   });
+}
+
+/** Calls of one handler under way in the children that handle. */
+export const IN_FLIGHT_MAX = 8;
+
+/** The lamp of `fact` as an aggregate; without decorator syntax, so that children need no compiler for it. */
+export function lampRegistry(): EventRegistry {
+  class ScrewedIn {
+    wattage = 0;
+  }
+  Event()(ScrewedIn);
+  class Lamp {
+    static readonly events = { ScrewedIn };
+  }
+  Aggregate('lamp')(Lamp);
+  return new EventRegistry('spec', [Lamp]);
 }
