@@ -23,6 +23,8 @@ export interface LedgerParts {
 
 const BACK_OFF_MS = 50;
 const BACK_OFF_MAX_MS = 5_000;
+/** Tries after the signal: a store that comes back within a second still learns what was done. */
+const LAST_TRIES = 4;
 
 export class EffectLedger {
   /** What the store has, and what the next commit takes it to. */
@@ -138,7 +140,7 @@ export class EffectLedger {
   }
 
   /**
-   * Commits what was gathered; a store that cannot is asked again with back-off, until `signal` aborts.
+   * Commits what was gathered; a store that cannot is asked again with back-off, and a few times more after `signal` aborts.
    * @throws ConflictError the name is another process's: nothing was stored · UnavailableError only after `signal` aborted
    */
   async save(signal: AbortSignal): Promise<void> {
@@ -163,6 +165,7 @@ export class EffectLedger {
       changes: [],
       notes: [...this.notes].map(([key, value]) => ({ key, value })),
     };
+    let last = 0;
     for (let failures = 0; ;) {
       try {
         await this.parts.views.commit(commit);
@@ -172,12 +175,12 @@ export class EffectLedger {
         if (error instanceof ConflictError && error.code === 'CHECKPOINT_MOVED' && failures > 0) {
           if ((await this.parts.views.readCheckpoint(this.model.view)) === commit.checkpoint) break;
         }
-        if (!isPassing(error) || signal.aborted) throw error;
+        if (!isPassing(error) || (signal.aborted && ++last > LAST_TRIES)) throw error;
         const waitMs = Math.min(BACK_OFF_MS * 2 ** Math.min(failures++, 10), BACK_OFF_MAX_MS);
         this.parts.logger.warn(
           `What the handler "${this.model.name}" has done could not be saved, trying again in ${waitMs} ms: ${String(error)}`,
         );
-        await this.parts.clock.sleep(waitMs, signal);
+        await this.parts.clock.sleep(waitMs, signal.aborted ? undefined : signal);
       }
     }
     this.stored = commit.checkpoint;

@@ -9,6 +9,7 @@ import {
   Catalogue,
   Clock,
   ConcursusModule,
+  CorrectionHandler,
   Event,
   EventBus,
   EventHandler,
@@ -21,6 +22,7 @@ import {
   InjectPort,
   InjectView,
   Middleware,
+  ParkedEvents,
   Projection,
   QuarantineService,
   States,
@@ -30,6 +32,8 @@ import {
   type BatchMiddleware,
   type ConcursusOptions,
   type ConcursusOptionsFactory,
+  type CorrectionContext,
+  type EffectContext,
   type EventContext,
   type Rows,
   type View,
@@ -349,6 +353,40 @@ describe('handlers', () => {
     expect(seen).toEqual(['Ann', 'Bob']);
     await app.close();
   });
+});
+
+it('gives side effects their key, and people what is parked, in each context', async () => {
+  const seen: string[] = [];
+  @Injectable()
+  class Notify {
+    @EventHandler(Opened, { schedule: 'durable', name: 'notify', retry: { attempts: 1 } })
+    on(event: Opened, context: EffectContext): void {
+      if (event.by === 'Ann') throw new Error('not her');
+      seen.push(`${event.by} ${context.attempt} ${context.idempotencyKey.length}`);
+    }
+    @CorrectionHandler(Opened, { name: 'notify' })
+    changed(before: Opened | null, after: Opened | null, context: CorrectionContext): void {
+      seen.push(`${before?.by} ${after?.by} ${context.correction.kind}`);
+    }
+  }
+  const app = await boot({ imports: [ConcursusModule.forRoot()], providers: [Door, Notify] });
+  const parked = app.get(ParkedEvents);
+  await app
+    .get(EventBus)
+    .for(Door, 'd')
+    .record(at(T, new Opened('Ann')));
+  await app
+    .get(EventBus)
+    .for(Door, 'e')
+    .record(at(T, new Opened('Bob')));
+  while (seen.length < 1 || (await parked.list('notify')).events.length < 1)
+    await new Promise((resolve) => setImmediate(resolve));
+  expect(seen).toEqual(['Bob 1 64']);
+  const [waiting] = (await parked.list('notify')).events;
+  expect(waiting).toMatchObject({ aggregate: { type: 'door', id: 'd' }, error: { message: 'not her' }, attempts: 1 });
+  expect(parked.states()).toMatchObject([{ name: 'notify', schedule: 'durable', state: 'running', parked: 1 }]);
+  expect(await parked.discard('notify', waiting!.idempotencyKey, { by: 'Eve', reason: 'known' })).toBe(1);
+  await app.close();
 });
 
 it('injects a view where its projection is visible', async () => {

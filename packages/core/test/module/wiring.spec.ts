@@ -7,6 +7,7 @@ import {
   Aggregate,
   ConcursusError,
   ConcursusModule,
+  CorrectionHandler,
   Event,
   EventHandler,
   inMemory,
@@ -123,6 +124,63 @@ describe('a wiring mistake ends the start', () => {
       @EventHandler(Opened, { schedule: 'durable' }) on(_e: Opened): void {}
     }
     await refused({ providers: [Door, Notify] }, 'INVALID_OPTION', 'Notify.on');
+  });
+
+  it.each([
+    ['a policy of no attempts', { schedule: 'durable', name: 'notify', retry: { attempts: 0 } }, 'attempts'],
+    [
+      'a first wait above the last',
+      { schedule: 'durable', name: 'notify', retry: { firstMs: 9, maxMs: 8 } },
+      'firstMs',
+    ],
+    ['a jitter above 1', { schedule: 'durable', name: 'notify', retry: { jitter: 2 } }, 'jitter'],
+    ['no calls under way', { schedule: 'durable', name: 'notify', inFlightMax: 0 }, 'inFlightMax'],
+    ['an order over aggregates', { schedule: 'durable', name: 'notify', across: 'context' }, 'persistent'],
+    ['an order that is none', { schedule: 'persistent', name: 'notify', across: 'tenant' as never }, 'across'],
+    ['a start that is none', { schedule: 'durable', name: 'notify', from: 'now' as never }, 'begins'],
+    ['retries without a schedule', { retry: {} }, 'retry'],
+    ['a schedule that is none', { schedule: 'sometimes' as never, name: 'notify' }, 'schedule'],
+  ] as const)('when a handler has %s', async (_what, options, word) => {
+    class Notify {
+      @EventHandler(Opened, options) on(_e: Opened): void {}
+    }
+    await refused({ providers: [Door, Notify] }, 'INVALID_OPTION', 'Notify.on', word);
+  });
+
+  it('when handlers of one name differ in what they share', async () => {
+    class Notify {
+      @EventHandler(Opened, { schedule: 'durable', name: 'notify', inFlightMax: 4 }) on(_e: Opened): void {}
+      @EventHandler(Closed, { schedule: 'persistent', name: 'notify' }) off(_e: Closed): void {}
+    }
+    await refused({ providers: [Door, Notify] }, 'INVALID_OPTION', 'notify', 'schedule');
+  });
+
+  it('when two methods of one name take one event', async () => {
+    class Notify {
+      @EventHandler(Opened, { schedule: 'durable', name: 'notify' }) on(_e: Opened): void {}
+      @EventHandler(Opened, { schedule: 'durable', name: 'notify' }) again(_e: Opened): void {}
+    }
+    await refused({ providers: [Door, Notify] }, 'INVALID_OPTION', 'Notify.on', 'Notify.again');
+  });
+
+  it('when a correction method belongs to no handler', async () => {
+    class Notify {
+      @EventHandler(Opened, { schedule: 'durable', name: 'notify' }) on(_e: Opened): void {}
+      @CorrectionHandler(Closed, { name: 'notify' }) changed(_a: Closed | null, _b: Closed | null): void {}
+    }
+    await refused({ providers: [Door, Notify] }, 'INVALID_OPTION', 'Notify.changed', 'notify');
+  });
+
+  it('when a durable handler finds no views to keep its state in', async () => {
+    class Notify {
+      @EventHandler(Opened, { schedule: 'durable', name: 'notify' }) on(_e: Opened): void {}
+    }
+    await refused(
+      { imports: [ConcursusModule.forRoot({ persistent: lacking('transactionalViews') })], providers: [Door, Notify] },
+      'MISSING_CAPABILITY',
+      'Notify.on',
+      'transactionalViews',
+    );
   });
 
   it('when two events of one aggregate have one name', async () => {

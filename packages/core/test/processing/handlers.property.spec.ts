@@ -159,12 +159,12 @@ it('holds whatever comes, fails and dies', { timeout: 180_000 }, async () => {
         } else if (one.kind === 'pass') await clock.advance(one.ms);
         else if (one.kind === 'stop') {
           const stopped = runner!.stop();
-          await clock.advance(100);
+          await clock.advance(5_000);
           await stopped;
           await start();
         } else if (one.kind === 'crash') {
           const stopped = runner!.stop();
-          await clock.advance(100);
+          await clock.advance(5_000);
           await stopped;
           await start([
             { method: 'commit', call: one.call, kind: one.after ? 'crash-after' : 'crash' },
@@ -176,7 +176,7 @@ it('holds whatever comes, fails and dies', { timeout: 180_000 }, async () => {
           await crash();
         } else {
           const stopped = runner!.stop();
-          await clock.advance(100);
+          await clock.advance(5_000);
           await stopped;
           await start([{ method: 'commit', call: one.call, kind: one.fault }]);
         }
@@ -219,7 +219,7 @@ it('holds whatever comes, fails and dies', { timeout: 180_000 }, async () => {
       const repeats = [...answered.values()].reduce((sum, count) => sum + count - 1, 0);
       expect(repeats).toBeLessThanOrEqual(dead * MAX);
       const stopped = runner!.stop();
-      await clock.advance(100);
+      await clock.advance(5_000);
       await stopped;
       await w.close();
     }),

@@ -1,6 +1,7 @@
 /** A persistent handler: events in the order of their own time once it is settled, as they count by then; stragglers and corrections after that at once. */
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { ParkedEvents, type HandlerConsumer, type HandlerRunner, type WatermarkFactory } from '@concursus/core';
+import { Fact, ParkedEvents, type HandlerConsumer, type HandlerRunner, type WatermarkFactory } from '@concursus/core';
 import { ManualClock } from '@concursus/testing';
 import { Bulb, world, type World } from '../projection/support.js';
 import { consumer, correction, event, kept, quiet, record, run, T, until } from './support.js';
@@ -300,3 +301,93 @@ describe('a persistent handler', () => {
     await w.close();
   });
 });
+
+type Move =
+  | { readonly kind: 'event'; readonly id: number; readonly at: number; readonly wattage: number }
+  | { readonly kind: 'settled'; readonly at: number }
+  | { readonly kind: 'stop' | 'crowd' }
+  | {
+      readonly kind: 'correct';
+      readonly how: 'retract' | 'reinstate' | 'amend';
+      readonly id: number;
+      readonly at: number;
+      readonly to: number;
+      readonly decidedAt: number;
+    };
+
+const move: fc.Arbitrary<Move> = fc.oneof(
+  {
+    weight: 5,
+    arbitrary: fc.record({
+      kind: fc.constant('event' as const),
+      id: fc.nat(1),
+      at: fc.nat(9),
+      wattage: fc.integer({ min: 1, max: 2 }),
+    }),
+  },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('settled' as const), at: fc.nat(9) }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constantFrom('stop' as const, 'crowd' as const) }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      kind: fc.constant('correct' as const),
+      how: fc.constantFrom('retract' as const, 'reinstate' as const, 'amend' as const),
+      id: fc.nat(1),
+      at: fc.nat(9),
+      to: fc.nat(12),
+      decidedAt: fc.nat(50),
+    }),
+  },
+);
+
+it(
+  'calls the same in the same order, however the feed is cut by pages, pauses and stops',
+  { timeout: 120_000 },
+  async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(move, { minLength: 3, maxLength: 40 }), async (moves) => {
+        const facts: (Fact | undefined)[] = moves.map((one) => {
+          if (one.kind === 'event') return lamp(one.at, one.wattage, `b${one.id}`);
+          if (one.kind === 'settled') return settled(one.at);
+          if (one.kind !== 'correct') return undefined;
+          const { how, decidedAt, to } = one;
+          return correction(target(one.at, `b${one.id}`), how, { decidedAt, ...(how === 'amend' ? { at: to } : {}) });
+        });
+        facts.push(settled(20));
+        const options = { from: 'beginning' } as const;
+        const whole = await place();
+        for (const fact of facts) if (fact !== undefined) await record(whole.w, fact);
+        const once = await started(whole.w, whole.lines, options);
+        await quiet(40);
+        await once.stop();
+
+        const cut = await place();
+        let runner = await started(cut.w, cut.lines, options);
+        for (let i = 0; i < facts.length; i++) {
+          const fact = facts[i];
+          // Facts belong to the store that stamped them: this one gets its own.
+          if (fact !== undefined) await record(cut.w, copyOf(fact));
+          else if ((moves[i] as Move).kind === 'crowd') await quiet(10);
+          else {
+            await runner.stop();
+            runner = await started(cut.w, cut.lines, options);
+          }
+        }
+        await quiet(40);
+        await runner.stop();
+        for (const id of ['b0', 'b1']) {
+          const of = (lines: readonly string[]) => lines.filter((line) => line.startsWith(id));
+          expect(of(cut.lines)).toEqual(of(whole.lines));
+        }
+        expect((await kept(cut.w))['queue']).toMatchObject({ settledUpTo: T + 20 });
+        await whole.w.close();
+        await cut.w.close();
+      }),
+      { numRuns: Number(process.env['RUNS'] ?? 80) },
+    );
+  },
+);
+
+function copyOf(fact: Fact): Fact {
+  return new Fact(fact);
+}
