@@ -26,9 +26,8 @@ interface Page {
   readonly next: Position;
   /** Entries not done. */
   left: number;
-  /** Keys the ledger holds of it, and those of their calls. */
+  /** Keys the ledger holds of it. */
   readonly keys: string[];
-  readonly calls: string[];
 }
 
 /** What reads for a handler: the feed's facts become entries of the window. */
@@ -55,10 +54,7 @@ export class FeedIntake implements Intake {
   private readonly pageOf = new Map<string, Page>();
   private readonly origin: Origin = {
     leave: (entry) => this.leave(entry),
-    called: (entry, key) => {
-      this.ledger.recordCall(key);
-      this.pageOf.get(entry.key)!.calls.push(key);
-    },
+    called: (_entry, key) => this.ledger.recordCall(key),
   };
 
   constructor(
@@ -93,7 +89,7 @@ export class FeedIntake implements Intake {
   }
 
   private take(facts: readonly Fact[], next: Position): void {
-    const page: Page = { next, left: 0, keys: [], calls: [] };
+    const page: Page = { next, left: 0, keys: [] };
     this.pages.push(page);
     for (const fact of facts) {
       const kind = this.model.kindOf(fact);
@@ -146,6 +142,8 @@ export class FeedIntake implements Intake {
     page.left--;
     page.keys.push(entry.key);
     this.ledger.record(entry.key);
+    // As a whole it is done or parked: that says more than which calls of it are done.
+    for (const call of entry.done) this.ledger.forgetCall(call);
   }
 
   /** The checkpoint moves up to the first page that is not all done or parked: nothing is passed over. */
@@ -154,7 +152,6 @@ export class FeedIntake implements Intake {
     while (this.pages[0]?.left === 0) {
       passed = this.pages.shift()!;
       for (const key of passed.keys) this.ledger.forget(key);
-      for (const key of passed.calls) this.ledger.forgetCall(key);
     }
     if (passed !== undefined) this.ledger.moveTo(passed.next.toString());
   }
