@@ -5,6 +5,7 @@ import { limits } from './model/limits.js';
 import { utf8Length } from './model/text.js';
 import type { Clock } from './ports/clock.js';
 import type { LayerProvider, Slot } from './ports/layer.js';
+import type { SnapshotOptions } from './query/snapshots.js';
 
 /** The name of the context when none is given. */
 export const DEFAULT_CONTEXT = 'default';
@@ -30,6 +31,8 @@ export interface ConcursusOptions {
   readonly projectionPageSize?: number;
   /** An owner of projections that shows no beat this long may be replaced by another process. Default 2,000. */
   readonly leaseMs?: number;
+  /** Where folds of long histories may start; false: always at the beginning. It never changes an answer. Default on, with the defaults of `SnapshotOptions`. */
+  readonly snapshots?: false | SnapshotOptions;
 }
 
 export interface ConcursusRootOptions extends ConcursusOptions {
@@ -67,6 +70,12 @@ const KNOWN: Readonly<Record<keyof ConcursusOptions, true>> = {
   publishQueueMax: true,
   projectionPageSize: true,
   leaseMs: true,
+  snapshots: true,
+};
+const KNOWN_OF_SNAPSHOTS: Readonly<Record<keyof SnapshotOptions, true>> = {
+  everyEvents: true,
+  keep: true,
+  cacheBytes: true,
 };
 
 function whole(name: string, value: number | undefined, min: number, max: number): void {
@@ -125,4 +134,23 @@ export function checkOptions(context: string, options: ConcursusOptions): void {
   whole('publishQueueMax', options.publishQueueMax, 1, 10_000_000);
   whole('projectionPageSize', options.projectionPageSize, 1, 10_000);
   whole('leaseMs', options.leaseMs, 100, 600_000);
+  checkSnapshots(options.snapshots);
+}
+
+function checkSnapshots(snapshots: ConcursusOptions['snapshots']): void {
+  if (snapshots === undefined || snapshots === false) return;
+  if (typeof snapshots !== 'object' || snapshots === null) {
+    throw new ConfigurationError('INVALID_OPTION', `The option snapshots is ${String(snapshots)}.`, {
+      fix: 'Give false, or an object with everyEvents, keep and cacheBytes, {} for the defaults.',
+    });
+  }
+  const unknown = Object.keys(snapshots).find((name) => !Object.hasOwn(KNOWN_OF_SNAPSHOTS, name));
+  if (unknown !== undefined) {
+    throw new ConfigurationError('INVALID_OPTION', `Snapshots have no option "${unknown}".`, {
+      fix: `Use ${Object.keys(KNOWN_OF_SNAPSHOTS).join(', ')}.`,
+    });
+  }
+  whole('snapshots.everyEvents', snapshots.everyEvents, 1, 1_000_000);
+  whole('snapshots.keep', snapshots.keep, 1, 64);
+  whole('snapshots.cacheBytes', snapshots.cacheBytes, 0, 16 * 1_073_741_824);
 }

@@ -24,12 +24,15 @@ import { ProjectionRunner, type RunnerParts } from './projection/projection-runn
 import { Projections } from './projection/projections.js';
 import { Catalogue, CATALOGUE } from './query/catalogue.js';
 import { Histories } from './query/event-source.js';
+import { Snapshots } from './query/snapshots.js';
 import { States } from './query/state-repository.js';
 import { getPortToken, OPTIONS } from './tokens.js';
 
 const BOOT = Symbol.for('concursus.boot');
 const RUNNER = Symbol.for('concursus.runner');
 const DEDUPLICATOR = Symbol.for('concursus.deduplicator');
+/** Undefined with `snapshots: false`. */
+const SNAPSHOTS = Symbol.for('concursus.snapshots');
 
 /**
  * Ports are provided under their plain class in every context, so that `overrideProvider(EventStore)` reaches each of them;
@@ -140,10 +143,27 @@ export function services(context: string): Provider[] {
       inject: [EventStore as never, own(EventRegistry), Clock as never],
     },
     {
+      provide: SNAPSHOTS,
+      useFactory: (made: Boot, store: EventStore, snapshots: SnapshotStore, clock: Clock) => {
+        const options = made.options.snapshots;
+        if (options === false) return undefined;
+        const logger = new Logger(`Concursus ${context}`);
+        return new Snapshots(
+          { store, snapshots, clock, onError: reporter(context), onUnfit: (line) => logger.warn(line) },
+          options,
+        );
+      },
+      inject: [BOOT, EventStore as never, SnapshotStore as never, Clock as never],
+    },
+    {
       provide: own(States),
-      useFactory: (store: EventStore, registry: EventRegistry, histories: Histories) =>
-        new States(store, registry, histories),
-      inject: [EventStore as never, own(EventRegistry), own(Histories)],
+      useFactory: (
+        store: EventStore,
+        registry: EventRegistry,
+        histories: Histories,
+        snapshots: Snapshots | undefined,
+      ) => new States(store, registry, histories, snapshots),
+      inject: [EventStore as never, own(EventRegistry), own(Histories), SNAPSHOTS],
     },
     {
       provide: RUNNER,
@@ -211,6 +231,7 @@ export function services(context: string): Provider[] {
         feed: EventFeed,
         checkpoints: CheckpointStore,
         clock: Clock,
+        snapshots: Snapshots | undefined,
       ) =>
         new Concursus({
           boot: made,
@@ -223,6 +244,7 @@ export function services(context: string): Provider[] {
           feed,
           checkpoints,
           clock,
+          snapshots,
         }),
       inject: [
         BOOT,
@@ -235,6 +257,7 @@ export function services(context: string): Provider[] {
         EventFeed as never,
         CheckpointStore as never,
         Clock as never,
+        SNAPSHOTS,
       ],
     },
   ];

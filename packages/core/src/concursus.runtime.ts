@@ -25,6 +25,7 @@ import { HandlerRunner } from './processing/handler-runner.js';
 import type { WatermarkFactory } from './processing/watermark-source.js';
 import type { ProjectionRunner } from './projection/projection-runner.js';
 import type { Projections } from './projection/projections.js';
+import type { Snapshots } from './query/snapshots.js';
 import {
   bootReport,
   checkNeeds,
@@ -48,6 +49,7 @@ export interface RuntimeParts {
   readonly feed: EventFeed;
   readonly checkpoints: CheckpointStore;
   readonly clock: Clock;
+  readonly snapshots: Snapshots | undefined;
 }
 
 /** Starts and stops one context. Inject it to start by hand (`autoStart: false`), or to ask for its name. */
@@ -184,6 +186,7 @@ export class Concursus
       () => this.parts.bus.drain(durable?.drain === undefined ? undefined : () => durable.drain!()),
       () => (this.started ? this.handlers?.stop() : undefined),
       () => (this.started ? this.parts.runner.stop() : undefined),
+      () => this.parts.snapshots?.stop(),
     ]);
   }
 }

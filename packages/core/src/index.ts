@@ -245,6 +245,8 @@ export {
   type Learned,
   type StateOptions,
 } from './query/state-repository.js';
+export { foldFrom, Snapshots, type FoldedState, type SnapshotOptions, type SnapshotParts } from './query/snapshots.js';
+export { type FoldBounds, type FoldedHistory } from './query/fold-history.js';
 export { Catalogue, type CataloguePage } from './query/catalogue.js';
 
 // The module.

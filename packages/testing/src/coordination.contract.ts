@@ -179,7 +179,8 @@ const snapshotAt = (foldKey: string, more: Partial<Snapshot> = {}): Snapshot => 
   eventTimeMax: 1_000,
   recordedMax: { ms: 5, tick: 7 },
   events: 3,
-  state: { status: 'at depot', list: [1, { a: null }] },
+  content: '{"status":"at depot","list":[1,{"a":null}]}',
+  checksum: 'sum',
   ...more,
 });
 
@@ -201,8 +202,8 @@ export const snapshotStoreContract: Contract<'persistent'> = {
       name: 'replaces the snapshot of one fold key',
       async run({ ports: { snapshotStore } }) {
         await snapshotStore.save(snapshotAt('a'));
-        await snapshotStore.save(snapshotAt('a', { events: 4, state: 'new' }));
-        assert.deepEqual(await snapshotStore.read(P1, 1, 10), [snapshotAt('a', { events: 4, state: 'new' })]);
+        await snapshotStore.save(snapshotAt('a', { events: 4, content: 'new' }));
+        assert.deepEqual(await snapshotStore.read(P1, 1, 10), [snapshotAt('a', { events: 4, content: 'new' })]);
       },
     },
     {
@@ -239,12 +240,26 @@ export const snapshotStoreContract: Contract<'persistent'> = {
       },
     },
     {
-      name: 'keeps its snapshots when a caller changes what it gave',
+      name: 'removes exactly the fold keys it is given, of one version only',
       async run({ ports: { snapshotStore } }) {
-        const list = [1];
-        await snapshotStore.save(snapshotAt('a', { state: { list } }));
-        list.push(2);
-        assert.deepEqual((await snapshotStore.read(P1, 1, 1))[0]?.state, { list: [1] });
+        for (const key of ['a', 'ab', 'b', '\u{1f600}']) await snapshotStore.save(snapshotAt(key));
+        await snapshotStore.save(snapshotAt('a', { reducerVersion: 2 }));
+        await snapshotStore.removeEach(P1, 1, ['a', '\u{1f600}', 'nothing']);
+        assert.deepEqual(await snapshotStore.read(P1, 1, 10), [snapshotAt('b'), snapshotAt('ab')]);
+        assert.equal((await snapshotStore.read(P1, 2, 10)).length, 1);
+        await snapshotStore.removeEach(P1, 1, []);
+        await snapshotStore.removeEach({ ...P1, id: 'nobody' }, 1, ['a']);
+        assert.equal((await snapshotStore.read(P1, 1, 10)).length, 2);
+      },
+    },
+    {
+      name: 'keeps a content of any text, whatever its length, as it is, and whatever a caller changes later',
+      async run({ ports: { snapshotStore } }) {
+        const content = JSON.stringify({ text: '\u{1f600}\u0001"\\', long: 'x'.repeat(100_000) });
+        const recordedMax = { ms: 5, tick: 7 };
+        await snapshotStore.save(snapshotAt('a', { content, recordedMax }));
+        recordedMax.ms = 6;
+        assert.deepEqual(await snapshotStore.read(P1, 1, 1), [snapshotAt('a', { content })]);
       },
     },
     {
@@ -255,6 +270,7 @@ export const snapshotStoreContract: Contract<'persistent'> = {
         await refused('STORE_CLOSED', () => snapshotStore.save(snapshotAt('a')));
         await refused('STORE_CLOSED', () => snapshotStore.read(P1, 1, 1));
         await refused('STORE_CLOSED', () => snapshotStore.remove(P1, 1, ''));
+        await refused('STORE_CLOSED', () => snapshotStore.removeEach(P1, 1, ['a']));
       },
     },
   ],

@@ -658,6 +658,22 @@ export const brokenSnapshots: readonly [name: string, broken: Persistent][] = [
       snapshotStore: override(snapshotStore, { remove: (key, version) => snapshotStore.remove(key, version, '') }),
     }),
   ],
+  [
+    'removes what is above the fold keys it is given',
+    ({ snapshotStore }) => ({
+      snapshotStore: override(snapshotStore, {
+        removeEach: (key, version, foldKeys) => snapshotStore.remove(key, version, [...foldKeys].sort()[0] ?? 'z'),
+      }),
+    }),
+  ],
+  [
+    'cuts long contents',
+    ({ snapshotStore }) => ({
+      snapshotStore: override(snapshotStore, {
+        save: (snapshot) => snapshotStore.save({ ...snapshot, content: snapshot.content.slice(0, 65_536) }),
+      }),
+    }),
+  ],
 ];
 
 export const brokenQuarantines: readonly [name: string, broken: Persistent][] = [

@@ -2,7 +2,6 @@
 import { aggregateKeyText, type AggregateKey } from '../model/event.js';
 import { compareText } from '../model/text.js';
 import { SnapshotStore, type Snapshot } from '../ports/snapshot-store.js';
-import { frozenCopy } from './frozen.js';
 import type { MemorySession } from './session.js';
 
 export class InMemorySnapshotStore extends SnapshotStore {
@@ -23,7 +22,8 @@ export class InMemorySnapshotStore extends SnapshotStore {
       eventTimeMax: snapshot.eventTimeMax,
       recordedMax: Object.freeze({ ms: snapshot.recordedMax.ms, tick: snapshot.recordedMax.tick }),
       events: snapshot.events,
-      state: frozenCopy(snapshot.state),
+      content: snapshot.content,
+      checksum: snapshot.checksum,
     });
     const key = keyOf(snapshot.aggregate, snapshot.reducerVersion);
     const others = (this.byAggregate.get(key) ?? []).filter((other) => other.foldKey !== snapshot.foldKey);
@@ -42,6 +42,19 @@ export class InMemorySnapshotStore extends SnapshotStore {
     this.session.checkOpen();
     const key = keyOf(aggregate, reducerVersion);
     const left = (this.byAggregate.get(key) ?? []).filter((each) => compareText(each.foldKey, foldKey) < 0);
+    this.keep(key, left);
+  }
+
+  async removeEach(aggregate: AggregateKey, reducerVersion: number, foldKeys: readonly string[]): Promise<void> {
+    this.session.checkOpen();
+    const key = keyOf(aggregate, reducerVersion);
+    this.keep(
+      key,
+      (this.byAggregate.get(key) ?? []).filter((each) => !foldKeys.includes(each.foldKey)),
+    );
+  }
+
+  private keep(key: string, left: readonly Snapshot[]): void {
     if (left.length === 0) this.byAggregate.delete(key);
     else this.byAggregate.set(key, left);
   }

@@ -13,9 +13,12 @@ import type { EventStore, EventTimeRange, ReadOptions } from '../ports/event-sto
 /** Corrections of one aggregate held in memory at most: at 1 kB each about 100 MB. */
 const CORRECTIONS_MAX = 100_000;
 
+/** What reading a history as it counts asks of a store. */
+export type HistoryReader = Pick<EventStore, 'read' | 'readMany' | 'readCorrections'>;
+
 /** The rulings of one aggregate at the moment of a read. @throws InvalidEventError `LIMIT_EXCEEDED` beyond 100,000 corrections */
 export async function rulingsOf(
-  store: EventStore,
+  store: HistoryReader,
   key: AggregateKey,
   options: Pick<ReadOptions, 'knownAt' | 'upTo'>,
 ): Promise<Rulings> {
@@ -40,14 +43,16 @@ function known(options: Pick<ReadOptions, 'knownAt' | 'upTo'>): Pick<ReadOptions
 /**
  * The facts that count, in key order of their effective times (or its reverse), in pages. `range` is one of effective time:
  * an event that an amendment moves into it is there, one that is moved out of it is not.
+ * @param given the aggregate's rulings at the moment of the read, when the caller has looked them up already
  */
 export async function* readEffective(
-  store: EventStore,
+  store: HistoryReader,
   policy: ConflictPolicy,
   key: AggregateKey,
   options: ReadOptions = {},
+  given?: Rulings,
 ): AsyncGenerator<readonly Fact[]> {
-  const rulings = await rulingsOf(store, key, options);
+  const rulings = given ?? (await rulingsOf(store, key, options));
   if (rulings.isEmpty && policy === 'both') {
     yield* store.read(key, options);
     return;
@@ -85,7 +90,7 @@ export async function* readEffective(
 
 /** What amendments put at another time, as far as that lies in the range: in key order. */
 async function moved(
-  store: EventStore,
+  store: HistoryReader,
   policy: ConflictPolicy,
   key: AggregateKey,
   options: ReadOptions,
@@ -113,7 +118,7 @@ function inRange(range: EventTimeRange | undefined, time: number): boolean {
 
 /** Many histories at once, each whole and in key order of effective times. */
 export async function readManyEffective(
-  store: EventStore,
+  store: HistoryReader,
   policy: ConflictPolicy,
   keys: readonly AggregateKey[],
   options: Omit<ReadOptions, 'pageSize' | 'signal'> = {},

@@ -14,7 +14,7 @@ import { readEffective, rulingsOf } from './effective-history.js';
 /** Histories up to this length are sorted in memory. */
 const PAGE = 1_000;
 /** How many ranked events one history may have, and characters of content in them, before it is refused: they are held in memory. */
-const RANKED_MAX = 10_000;
+export const RANKED_MAX = 10_000;
 const RANKED_CHARACTERS_MAX = 32 * 1_048_576;
 
 export interface FoldedHistory {
@@ -32,6 +32,61 @@ export interface FoldedHistory {
 /** Takes one fact and its rank. */
 export type EachFact = (fact: Fact, rank: number) => void;
 
+/** Event time up to which, moment up to which: what a fold may be asked for. */
+export type FoldBounds = Omit<ReadOptions, 'pageSize' | 'descending' | 'names'>;
+
+type Pages = AsyncIterator<readonly Fact[]>;
+
+const NOTHING: FoldedHistory = {
+  events: 0,
+  initials: 0,
+  facts: [],
+  last: undefined,
+  eventTimeMax: Number.NEGATIVE_INFINITY,
+  rulings: undefined,
+};
+
+/** A bound without an end is none. */
+function isWhole(range: FoldBounds['range']): boolean {
+  return range === undefined || (range.from === undefined && range.to === undefined);
+}
+
+// A history that is read whole in one page brings its corrections along; else they are looked up first.
+function pagesOf(
+  store: EventStore,
+  model: AggregateModel,
+  key: AggregateKey,
+  options: FoldBounds,
+  pageSize: number,
+): Pages {
+  return (
+    isWhole(options.range)
+      ? store.read(key, { ...options, pageSize })
+      : readEffective(store, model.conflicts, key, { ...options, pageSize })
+  )[Symbol.asyncIterator]();
+}
+
+/**
+ * Calls `each` for every fact in fold order, if the history fits into one page; else `each` is not called and the answer is undefined.
+ * @param pageSize 1 to 1,000 facts
+ */
+export async function foldShort(
+  store: EventStore,
+  model: AggregateModel,
+  key: AggregateKey,
+  options: FoldBounds,
+  each: EachFact,
+  pageSize = PAGE,
+): Promise<FoldedHistory | undefined> {
+  const pages = pagesOf(store, model, key, options, Math.min(pageSize, PAGE));
+  const first = await pages.next();
+  if (first.done === true) return NOTHING;
+  const second = await pages.next();
+  if (second.done === true) return foldPage(model, options, first.value, each);
+  await pages.return?.();
+  return undefined;
+}
+
 /**
  * Calls `each` for every fact in fold order.
  * @throws InvalidEventError `LIMIT_EXCEEDED` when a history has more than 10,000 ranked events
@@ -40,25 +95,16 @@ export async function foldHistory(
   store: EventStore,
   model: AggregateModel,
   key: AggregateKey,
-  options: Omit<ReadOptions, 'pageSize' | 'descending' | 'names'>,
+  options: FoldBounds,
   each: EachFact,
 ): Promise<FoldedHistory> {
-  // A history that is read whole in one page brings its corrections along; else they are looked up first.
-  const pages = (
-    options.range === undefined
-      ? store.read(key, { ...options, pageSize: PAGE })
-      : readEffective(store, model.conflicts, key, { ...options, pageSize: PAGE })
-  )[Symbol.asyncIterator]();
+  const pages = pagesOf(store, model, key, options, PAGE);
   const first = await pages.next();
-  if (first.done === true) return NO_HISTORY;
+  if (first.done === true) return NOTHING;
   // A short page need not be the last: large facts make short pages.
   const second = await pages.next();
-  if (second.done === true) {
-    const rulings = options.range === undefined ? rulingsIn(first.value) : undefined;
-    const facts = inFoldOrder(model, effectiveFacts(first.value, model.conflicts, rulings));
-    return tally(model, facts, rulings, each);
-  }
-  if (options.range === undefined) {
+  if (second.done === true) return foldPage(model, options, first.value, each);
+  if (isWhole(options.range)) {
     const rulings = await rulingsOf(store, key, options);
     if (!rulings.isEmpty || model.conflicts !== 'both') {
       await pages.return?.();
@@ -71,17 +117,11 @@ export async function foldHistory(
   return foldLong(store, model, key, options, pages, [first.value, second.value], undefined, each);
 }
 
-const NO_HISTORY: FoldedHistory = {
-  events: 0,
-  initials: 0,
-  facts: [],
-  last: undefined,
-  eventTimeMax: Number.NEGATIVE_INFINITY,
-  rulings: undefined,
-};
-
-function rulingsIn(facts: readonly Fact[]): Rulings | undefined {
-  return facts.some(isCorrection) ? new Rulings(facts) : undefined;
+/** A page of a range is corrected already: judged again, events that amendments made alike would pass for a conflict. */
+function foldPage(model: AggregateModel, options: FoldBounds, page: readonly Fact[], each: EachFact): FoldedHistory {
+  if (!isWhole(options.range)) return tally(model, inFoldOrder(model, page), undefined, each);
+  const rulings = page.some(isCorrection) ? new Rulings(page) : undefined;
+  return tally(model, inFoldOrder(model, effectiveFacts(page, model.conflicts, rulings)), rulings, each);
 }
 
 /** Sorts only when needed: key order is fold order for histories without ranks out of place. */
@@ -117,7 +157,7 @@ async function foldLong(
   store: EventStore,
   model: AggregateModel,
   key: AggregateKey,
-  options: Omit<ReadOptions, 'pageSize' | 'descending' | 'names'>,
+  options: FoldBounds,
   rest: AsyncIterator<readonly Fact[]>,
   started: readonly (readonly Fact[])[],
   rulings: Rulings | undefined,

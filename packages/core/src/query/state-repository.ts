@@ -4,14 +4,15 @@ import type { EventRegistry, AggregateModel } from '../mapping/event-registry.js
 import { effectTimeOf } from '../model/correction.js';
 import { effectiveFacts } from '../model/effective-facts.js';
 import { InvalidEventError } from '../model/errors.js';
-import { RANK_INITIAL, RANK_TERMINAL } from '../model/event-order.js';
 import { compareProcessingTime, parseProcessingId, type ProcessingTime } from '../model/processing-id.js';
 import { parseEventTime, parseProcessingBound } from '../model/time.js';
 import type { AggregateKey, Fact } from '../model/event.js';
 import type { EventStore, ReadOptions } from '../ports/event-store.js';
 import { readManyEffective } from './effective-history.js';
 import type { AggregateRef, Histories, HistoryOptions, TimeInput } from './event-source.js';
-import { foldHistory, inFoldOrder } from './fold-history.js';
+import { inFoldOrder } from './fold-history.js';
+import { foldFrom, type Snapshots } from './snapshots.js';
+import { Tally } from './tally.js';
 
 export interface StateOptions {
   readonly tenant?: string;
@@ -70,10 +71,13 @@ export class States {
     private readonly store: EventStore,
     private readonly registry: EventRegistry,
     private readonly histories: Histories,
+    /** Where folds of long histories may start. Without, they start at the beginning: the answers are the same. */
+    private readonly snapshots?: Snapshots,
   ) {}
 
   /**
-   * The state, or undefined when there is no event in the bounds.
+   * The state, or undefined when there is no event in the bounds. Of a long history only what stands behind the nearest
+   * valid snapshot is read.
    * @throws InvalidEventError `UNKNOWN_AGGREGATE`, `INVALID_TIME`, `NOT_YET_KNOWN`
    */
   async get<A extends AggregateRef>(
@@ -82,12 +86,10 @@ export class States {
     options: StateOptions = {},
   ): Promise<AggregateState<StateOf<A>> | undefined> {
     const model = this.registry.aggregate(aggregate);
-    const key: AggregateKey = { tenant: options.tenant ?? '', type: model.type, id };
-    const tally = new Tally(model);
-    const { events } = await foldHistory(this.store, model, key, await this.boundsOf(options), (fact, rank) =>
-      tally.take(fact, rank),
-    );
-    return events === 0 ? undefined : (tally.result(id) as AggregateState<StateOf<A>>);
+    const given = this.boundsOf(options);
+    const bounds = given instanceof Promise ? await given : given;
+    return (await this.fold(model, { tenant: options.tenant ?? '', type: model.type, id }, bounds)) as
+      AggregateState<StateOf<A>> | undefined;
   }
 
   /** Many states, read in one go; by id, without those that have no event. At most 10,000 ids. */
@@ -110,7 +112,7 @@ export class States {
       if (facts.length === 0) continue;
       const tally = new Tally(model);
       for (const fact of facts) tally.take(fact, model.rankOf(fact));
-      states.set(ids[i]!, tally.result(ids[i]!) as AggregateState<StateOf<A>>);
+      states.set(ids[i]!, stateOf(model, ids[i]!, tally) as AggregateState<StateOf<A>>);
     }
     return states;
   }
@@ -161,8 +163,7 @@ export class States {
       if (counting.length === 0) return { state: undefined, text: '' };
       const tally = new Tally(model);
       for (const fact of inFoldOrder(model, counting)) tally.take(fact, model.rankOf(fact));
-      const { state } = tally.result(id);
-      return { state: state as StateOf<A>, text: JSON.stringify(state) };
+      return { state: tally.state as StateOf<A>, text: JSON.stringify(tally.state) };
     };
     const before = answer(p1);
     let last = before;
@@ -180,42 +181,30 @@ export class States {
     if (options.asOf === undefined && options.knownAt === undefined) return NO_BOUNDS;
     return this.histories.bounds(options as HistoryOptions);
   }
+
+  private async fold(
+    model: AggregateModel,
+    key: AggregateKey,
+    bounds: ReadOptions,
+  ): Promise<AggregateState<object> | undefined> {
+    const folded = await foldFrom(this.snapshots, this.store, model, key, bounds);
+    return folded.events === 0 ? undefined : stateOf(model, key.id, folded);
+  }
 }
 
-/** Folds and counts what is odd, in one pass over fold order. */
-class Tally {
-  private state: object;
-  private events = 0;
-  private initials = 0;
-  private lastEventTime = Number.NEGATIVE_INFINITY;
-  private firstTerminal = Number.POSITIVE_INFINITY;
-  private readonly times: number[] = [];
-
-  constructor(private readonly model: AggregateModel) {
-    this.state = model.newState() as object;
-  }
-
-  take(fact: Fact, rank: number): void {
-    this.state = this.model.apply(this.state, fact) as object;
-    this.events++;
-    if (rank === RANK_INITIAL) this.initials++;
-    if (rank === RANK_TERMINAL && fact.eventTime < this.firstTerminal) this.firstTerminal = fact.eventTime;
-    if (fact.eventTime > this.lastEventTime) this.lastEventTime = fact.eventTime;
-    this.times.push(fact.eventTime);
-  }
-
-  result(id: string): AggregateState<object> {
-    let afterTerminal = 0;
-    if (this.lastEventTime > this.firstTerminal)
-      for (const time of this.times) if (time > this.firstTerminal) afterTerminal++;
-    return {
-      id,
-      state: this.state,
-      events: this.events,
-      incomplete: this.model.hasInitial && this.initials === 0,
-      extraInitial: Math.max(0, this.initials - 1),
-      afterTerminal,
-      lastEventTime: this.lastEventTime,
-    };
-  }
+/** A fold as callers get it. */
+function stateOf(
+  model: AggregateModel,
+  id: string,
+  folded: Pick<Tally, 'state' | 'events' | 'initials' | 'afterTerminal' | 'eventTimeMax'>,
+): AggregateState<object> {
+  return {
+    id,
+    state: folded.state,
+    events: folded.events,
+    incomplete: model.hasInitial && folded.initials === 0,
+    extraInitial: Math.max(0, folded.initials - 1),
+    afterTerminal: folded.afterTerminal,
+    lastEventTime: folded.eventTimeMax,
+  };
 }

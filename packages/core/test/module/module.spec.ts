@@ -450,3 +450,19 @@ it('lists what it refused, and takes it after a fix', async () => {
   expect(app.get(Clock).now()).toBeGreaterThan(0);
   await app.close();
 });
+
+it('answers the same with snapshots and without, and has laid them when it has closed', async () => {
+  const answers: unknown[] = [];
+  for (const snapshots of [false, { everyEvents: 8 }] as const) {
+    const app = await boot({ imports: [ConcursusModule.forRoot({ snapshots })], providers: [Door] });
+    const bus = app.get(EventBus);
+    const states = app.get(States);
+    for (let i = 0; i < 40; i++) await bus.for(Door, 'd').record(at(T + i, new Opened(`n${i}`)));
+    for (let i = 0; i < 3; i++) answers.push(await states.get(Door, 'd'));
+    await bus.for(Door, 'd').record(at(T + 100, new Opened('last')));
+    answers.push(await states.get(Door, 'd'));
+    await app.close();
+  }
+  expect(answers.slice(0, 4)).toEqual(answers.slice(4));
+  expect(answers.at(-1)).toMatchObject({ events: 41, state: { openedBy: 'last' } });
+});

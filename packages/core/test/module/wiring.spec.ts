@@ -323,6 +323,16 @@ describe('a wiring mistake ends the start', () => {
 
   it('when an option is out of bounds', () =>
     refused({ imports: [ConcursusModule.forRoot({ batchSizeMax: 0 })] }, 'INVALID_OPTION', 'batchSizeMax'));
+
+  it.each([
+    ['keep', { keep: 0 }],
+    ['everyEvents', { everyEvents: 1.5 }],
+    ['cacheBytes', { cacheBytes: -1 }],
+    ['every', { every: 10 }],
+    ['snapshots is true', true],
+  ])('when an option of snapshots is wrong: %s', (word, snapshots) =>
+    refused({ imports: [ConcursusModule.forRoot({ snapshots: snapshots as never })] }, 'INVALID_OPTION', word),
+  );
 });
 
 it('an absent slot and an absent initial event are no mistakes', async () => {

@@ -319,7 +319,8 @@ describe('a durable handler', () => {
     const w = await world({ clock: new ManualClock(T) });
     const seen: Seen[] = [];
     const runner = await run(w, [consumer(w, (one) => seen.push(one))]);
-    const own = new Fact({ ...event({ at: 3 }), aggregateType: '$source', name: '$marker' });
+    const plain = event({ at: 3 });
+    const own = new Fact({ ...plain, content: plain.content, aggregateType: '$source', name: '$marker' });
     await record(w, own, event({ at: 4 }));
     await until(() => seen.length === 1);
     await setImmediate();

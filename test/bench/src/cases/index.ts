@@ -13,6 +13,7 @@ import { pipelineCases } from './pipeline.js';
 import { projectingCases } from './projecting.js';
 import { publishCases } from './publish.js';
 import { restartCases } from './restart.js';
+import { snapshotCases } from './snapshots.js';
 import { workloadsCases } from './workloads.js';
 
 export const cases: readonly BenchCase[] = [
@@ -20,6 +21,7 @@ export const cases: readonly BenchCase[] = [
   ...memoryAppendCases,
   ...pipelineCases,
   ...foldCases,
+  ...snapshotCases,
   ...lateCases,
   ...lmdbAppendCases,
   ...lmdbReadCases,
