@@ -1,7 +1,7 @@
 /** Before any provider of a context is made: the application is explored, the wiring checked, the layers made and not yet connected. */
 import { Logger } from '@nestjs/common';
 import { ModulesContainer } from '@nestjs/core';
-import { checkOptions, type ConcursusOptions } from './concursus.options.js';
+import { checkOptions, timePolicies, type ConcursusOptions } from './concursus.options.js';
 import { explore, type Explored } from './explorer.js';
 import { handlersOf } from './mapping/decorators.js';
 import type { AggregateLike } from './mapping/event-class.js';
@@ -16,6 +16,8 @@ import { projectionModel, type ProjectionInstance } from './projection/projectio
 import type { ProjectionModel } from './projection/projection.js';
 import { ProjectionRunner, type RunnerParts } from './projection/projection-runner.js';
 import { catalogueModel } from './query/catalogue.js';
+import { sourcesModel } from './projection/source-view.js';
+import type { TimePolicies } from './time/time-options.js';
 
 /** What was found out before any provider was made. A problem is kept until `onModuleInit`, so that it fails the start, not the container. */
 export interface Boot {
@@ -33,6 +35,10 @@ export interface Boot {
   readonly explore: () => Explored;
   readonly registry: EventRegistry;
   readonly process: string;
+  /** How late sources may be. */
+  readonly time: TimePolicies;
+  /** The input watermark, as the projections of this process know it; for work that is best done where time has settled. */
+  readonly settled: { upTo: number };
   readonly problem: unknown;
 }
 
@@ -73,6 +79,8 @@ export async function boot(context: string, container: ModulesContainer, given: 
     explored,
     explore: () => explore(container),
     registry: registry ?? new EventRegistry(context, []),
+    time: timePolicies(checked),
+    settled: { upTo: Number.NEGATIVE_INFINITY },
     process: [...clock.randomBytes(8)].map((byte) => byte.toString(16).padStart(2, '0')).join(''),
     problem,
   };
@@ -89,6 +97,7 @@ export interface Running {
 export function runner(made: Boot, parts: RunnerParts): Running {
   const models: ProjectionModel[] = [];
   if (made.problem === undefined && made.explored !== undefined) {
+    models.push(sourcesModel);
     if (made.options.catalogue !== false) models.push(catalogueModel(made.registry));
     try {
       for (const found of made.explored.projections) {

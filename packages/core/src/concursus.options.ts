@@ -5,6 +5,7 @@ import { limits } from './model/limits.js';
 import { utf8Length } from './model/text.js';
 import type { Clock } from './ports/clock.js';
 import type { LayerProvider, Slot } from './ports/layer.js';
+import { TimePolicies, type TimeOptions } from './time/time-options.js';
 import type { SnapshotOptions } from './query/snapshots.js';
 
 /** The name of the context when none is given. */
@@ -29,6 +30,11 @@ export interface ConcursusOptions {
   readonly publishQueueMax?: number;
   /** Facts of one step of a projection, 1 to 10,000. Default 1,000. */
   readonly projectionPageSize?: number;
+  /** How late the events of each source may be, which sources must report, and how time settles. Default: 24 hours each. */
+  readonly time?: TimeOptions & {
+    /** A heartbeat of a source is recorded when its time is this much after the last one. Default 10,000 ms. */
+    readonly heartbeatEveryMs?: number;
+  };
   /** An owner of projections that shows no beat this long may be replaced by another process. Default 2,000. */
   readonly leaseMs?: number;
   /** Where folds of long histories may start; false: always at the beginning. It never changes an answer. Default on, with the defaults of `SnapshotOptions`. */
@@ -60,6 +66,7 @@ export interface ConcursusAsyncOptions extends Pick<ModuleMetadata, 'imports'> {
 const SLOTS: readonly Slot[] = ['persistent', 'durable', 'transient'];
 /** Every option, so that a slip of the pen is not taken for a default. */
 const KNOWN: Readonly<Record<keyof ConcursusOptions, true>> = {
+  time: true,
   persistent: true,
   durable: true,
   transient: true,
@@ -130,6 +137,7 @@ export function checkOptions(context: string, options: ConcursusOptions): void {
       },
     );
   }
+  timePolicies(options);
   whole('batchSizeMax', options.batchSizeMax, 1, limits.appendEvents);
   whole('publishQueueMax', options.publishQueueMax, 1, 10_000_000);
   whole('projectionPageSize', options.projectionPageSize, 1, 10_000);
@@ -153,4 +161,11 @@ function checkSnapshots(snapshots: ConcursusOptions['snapshots']): void {
   whole('snapshots.everyEvents', snapshots.everyEvents, 1, 1_000_000);
   whole('snapshots.keep', snapshots.keep, 1, 64);
   whole('snapshots.cacheBytes', snapshots.cacheBytes, 0, 16 * 1_073_741_824);
+}
+
+/** The context's time options, checked. @throws ConfigurationError `INVALID_OPTION` */
+export function timePolicies(options: Pick<ConcursusOptions, 'time'>): TimePolicies {
+  const { heartbeatEveryMs, ...time } = options.time ?? {};
+  whole('time.heartbeatEveryMs', heartbeatEveryMs, 1, 86_400_000);
+  return new TimePolicies(time);
 }

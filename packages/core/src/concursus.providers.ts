@@ -26,6 +26,9 @@ import { Catalogue, CATALOGUE } from './query/catalogue.js';
 import { Histories } from './query/event-source.js';
 import { Snapshots } from './query/snapshots.js';
 import { States } from './query/state-repository.js';
+import { readCounts, readSourceTable } from './projection/source-view.js';
+import { SourceTable } from './time/source-table.js';
+import { Sources } from './time/sources.js';
 import { getPortToken, OPTIONS } from './tokens.js';
 
 const BOOT = Symbol.for('concursus.boot');
@@ -55,6 +58,7 @@ export const SERVICES = [
   Histories,
   States,
   Catalogue,
+  Sources,
   Projections,
   QuarantineService,
   ParkedEvents,
@@ -149,7 +153,14 @@ export function services(context: string): Provider[] {
         if (options === false) return undefined;
         const logger = new Logger(`Concursus ${context}`);
         return new Snapshots(
-          { store, snapshots, clock, onError: reporter(context), onUnfit: (line) => logger.warn(line) },
+          {
+            store,
+            snapshots,
+            clock,
+            settledUpTo: () => made.settled.upTo,
+            onError: reporter(context),
+            onUnfit: (line) => logger.warn(line),
+          },
           options,
         );
       },
@@ -174,8 +185,12 @@ export function services(context: string): Provider[] {
         views: ViewStore,
         checkpoints: CheckpointStore,
         clock: Clock,
+        snapshots: Snapshots | undefined,
       ) =>
         runner(made, {
+          snapshots,
+          time: made.time,
+          onWatermark: (upTo) => (made.settled.upTo = upTo),
           store,
           feed,
           views,
@@ -192,7 +207,24 @@ export function services(context: string): Provider[] {
         ViewStore as never,
         CheckpointStore as never,
         Clock as never,
+        SNAPSHOTS,
       ],
+    },
+    {
+      provide: own(Sources),
+      useFactory: (made: Boot, bus: EventBus, store: EventStore, views: ViewStore, clock: Clock) =>
+        new Sources(
+          (input) => bus.record(input),
+          clock,
+          async () => ({ table: await readSourceTable(views, made.time), counts: await readCounts(store) }),
+          {
+            maxSkewMs: made.time.maxSkewMs,
+            ...(made.options.time?.heartbeatEveryMs === undefined
+              ? {}
+              : { heartbeatEveryMs: made.options.time.heartbeatEveryMs }),
+          },
+        ),
+      inject: [BOOT, own(EventBus), EventStore as never, ViewStore as never, Clock as never],
     },
     {
       provide: own(Projections),
@@ -245,6 +277,7 @@ export function services(context: string): Provider[] {
           checkpoints,
           clock,
           snapshots,
+          watermarks: (notes) => SourceTable.load(made.time, notes),
         }),
       inject: [
         BOOT,

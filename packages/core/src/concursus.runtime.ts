@@ -204,7 +204,18 @@ async function inTurn(steps: readonly (() => Promise<void> | undefined)[]): Prom
   if (errors.length > 0) throw errors[0];
 }
 
-const VIEW_METHODS = ['get', 'getMany', 'find', 'changes', 'lastChange', 'caughtUp'] as const;
+const VIEW_METHODS = [
+  'get',
+  'getMany',
+  'find',
+  'changes',
+  'lastChange',
+  'caughtUp',
+  'settledUpTo',
+  'settled',
+  'completeness',
+  'replay',
+] as const;
 
 /** The projection's provider answers as its view: see `InjectView`. */
 function giveView(instance: Record<string, unknown>, view: object): void {

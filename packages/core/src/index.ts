@@ -165,7 +165,15 @@ export {
   type RowsContext,
 } from './projection/projection.js';
 export { Count, Earliest, Latest, Max, Min, SetOf, Sum, type FieldModel, type Merge } from './projection/merge.js';
-export { View, type ViewChange, type ViewFind, type ViewPage, type ViewRow } from './projection/view.js';
+export {
+  View,
+  type ReplayedView,
+  type ViewChange,
+  type ViewFind,
+  type ViewPage,
+  type ViewRow,
+} from './projection/view.js';
+export type { ReplayOptions } from './projection/replay.js';
 export { ViewMirror } from './projection/view-mirror.js';
 export { Projections, type ViewAudit, type ViewDifference } from './projection/projections.js';
 export { projectionModel } from './projection/projection-model.js';

@@ -11,6 +11,7 @@ import { compareIdentity, RANK_INITIAL } from '../model/event-order.js';
 import type { Position } from '../model/position.js';
 import type { EventStore } from '../ports/event-store.js';
 import { foldHistory } from '../query/fold-history.js';
+import { foldFrom, type Snapshots } from '../query/snapshots.js';
 import { copyState, stateBytes } from './copy-state.js';
 import { Seen } from './seen.js';
 
@@ -19,6 +20,8 @@ const SEGMENT_FACTS = 8;
 /** Segments of a tail at first and at most. Each late event that came before its tail doubles them: who has none pays for none. */
 const SEGMENTS_MIN = 4;
 const SEGMENTS_MAX = 16;
+/** Histories longer than this are folded from a snapshot when they must be read again. */
+const LONG_HISTORY = 1_000;
 /** Bytes of all states and of all tails kept, about. Tails go first: a state alone takes events in order. */
 const STATES_BYTES_MAX = 16 * 1_048_576;
 const TAILS_BYTES_MAX = 48 * 1_048_576;
@@ -79,6 +82,7 @@ export class FoldCache {
   constructor(
     private readonly store: EventStore,
     fromStart: boolean,
+    private readonly snapshots?: Snapshots | undefined,
   ) {
     this.dropped = fromStart ? new Seen() : undefined;
   }
@@ -242,7 +246,9 @@ export class FoldCache {
   }
 
   private async load(model: AggregateModel, text: string, key: AggregateKey, position: Position): Promise<Folded> {
+    const long = (this.young.get(text) ?? this.old.get(text))?.events ?? 0;
     this.forget(text);
+    if (this.snapshots !== undefined && long > LONG_HISTORY) return this.loadLong(model, text, key, position);
     const kept = emptyOf(model);
     try {
       const history = await foldHistory(this.store, model, key, { upTo: position }, (fact) =>
@@ -259,6 +265,22 @@ export class FoldCache {
     this.keep(text, kept);
     if (this.tailBytes > TAILS_BYTES_MAX) this.sweep();
     return kept;
+  }
+
+  /** A long history is not read whole: its state comes from the nearest snapshot that holds, and its tail grows with what comes. */
+  private async loadLong(model: AggregateModel, text: string, key: AggregateKey, position: Position): Promise<Folded> {
+    const found = await foldFrom(this.snapshots, this.store, model, key, { upTo: position }, { long: true });
+    const kept: Kept = {
+      ...emptyOf(model),
+      state: found.state,
+      events: found.events,
+      initials: found.initials,
+      last: found.last,
+      rulings: found.rulings,
+      bytes: ENTRY_BYTES + stateBytes(found.state),
+      used: this.sweeps,
+    };
+    return this.keep(text, kept);
   }
 
   private dropTail(kept: Kept): void {

@@ -16,6 +16,7 @@ import type { EventFeed } from '../ports/event-feed.js';
 import type { EventStore } from '../ports/event-store.js';
 import type { LayerLogger } from '../ports/layer.js';
 import type { ViewStore } from '../ports/view-store.js';
+import type { Snapshots } from '../query/snapshots.js';
 import { Ownership, type OwnershipOptions } from '../processing/ownership.js';
 import { TimePolicies } from '../time/time-options.js';
 import { FoldCache, type Folded } from './fold-cache.js';
@@ -46,6 +47,10 @@ export interface RunnerParts {
   readonly process: string;
   /** How late sources may be. Default: 24 hours each. */
   readonly time?: TimePolicies | undefined;
+  /** Where folds of long histories may start. */
+  readonly snapshots?: Snapshots | undefined;
+  /** Told how far the input watermark is, after each step. */
+  readonly onWatermark?: ((inputWatermark: number) => void) | undefined;
 }
 
 interface Group {
@@ -468,6 +473,7 @@ export class ProjectionRunner {
     if (group.tracks.length > 0) {
       group.failures = 0;
       group.resumeAtMs = 0;
+      this.parts.onWatermark?.(step.time.inputWatermark);
     }
     this.renewProgress();
   }
@@ -495,7 +501,7 @@ export class ProjectionRunner {
   private groupOf(track: Track, failures: number, resumeAtMs: number): Group {
     return {
       tracks: [track],
-      folds: new FoldCache(this.parts.store, track.checkpoint === undefined),
+      folds: new FoldCache(this.parts.store, track.checkpoint === undefined, this.parts.snapshots),
       aggregates: new TouchedAggregates(),
       sources: undefined,
       pageSize: this.pageSize,

@@ -3,9 +3,11 @@ import { canonicalJson } from '../model/canonical-json.js';
 import { InvalidEventError } from '../model/errors.js';
 import type { AggregateKey } from '../model/event.js';
 import type { CheckpointStore } from '../ports/checkpoint-store.js';
-import type { ViewStore } from '../ports/view-store.js';
+import type { StoredRow, ViewStore } from '../ports/view-store.js';
+import { Histories } from '../query/event-source.js';
 import type { ProjectionModel } from './projection.js';
 import { ProjectionRunner, type RunnerParts } from './projection-runner.js';
+import { replay, type ReplayOptions } from './replay.js';
 import { PARKED, type ParkedAggregate } from './track.js';
 import { StoredView, type View } from './view.js';
 
@@ -54,7 +56,16 @@ export class Projections {
       feed: this.parts.feed,
       clock: this.parts.clock,
       nextStep: () => this.runner.nextStep(),
+      time: this.parts.time,
+      replay: (options) => this.replay(name, options),
     });
+  }
+
+  private replay(name: string, options: ReplayOptions): Promise<readonly StoredRow[]> {
+    const { store, registry, clock, feed } = this.parts;
+    const histories = new Histories(store, registry, clock);
+    const parts = { store, registry, histories, start: feed.start(), scratch: () => this.scratch().views };
+    return replay(parts, this.model(name), options);
   }
 
   /** Whether this process runs the projection now; another may. */

@@ -1,12 +1,20 @@
 /** What a projection maintains, as its readers see it. Stop 14 of the walk: every process answers from the store, whoever writes. */
-import { InvalidEventError, UnavailableError } from '../model/errors.js';
+import { InvalidEventError, UnavailableError, UnsupportedError } from '../model/errors.js';
 import type { Position } from '../model/position.js';
 import type { WireValue } from '../model/event.js';
 import type { Clock } from '../ports/clock.js';
 import type { EventFeed } from '../ports/event-feed.js';
 import type { Fields, FindOptions, StoredRow, ViewRef, ViewStore } from '../ports/view-store.js';
 import { shownOf } from './merge.js';
+import { formatTime, parseEventTime } from '../model/time.js';
+import { completenessOf, type Completeness } from '../time/completeness.js';
+import { Settlement, SETTLEMENT_NOTES } from '../time/settlement.js';
+import { TimePolicies } from '../time/time-options.js';
 import type { ProjectionModel } from './projection.js';
+import type { ReplayOptions } from './replay.js';
+import { readSourceTable } from './source-view.js';
+import { readSources, SOURCES_PACKED } from './source-track.js';
+import { SETTLED_UP_TO } from './track.js';
 
 /** One row: `value` has every field of the view class. */
 export interface ViewRow<V> {
@@ -14,6 +22,8 @@ export interface ViewRow<V> {
   readonly value: V;
   /** Grows by one with each change of this row, also over a removal. */
   readonly revision: number;
+  /** True while it holds what is not settled yet: an event above `settledUpTo`. A settled row changes by stragglers and corrections only. */
+  readonly provisional: boolean;
 }
 
 /** A change of one row: `retract` is exactly what was asserted before it. Null for a row that was not, or is no more. */
@@ -66,9 +76,41 @@ export abstract class View<V extends object = Record<string, WireValue>> {
     recorded: { readonly position: Position | undefined },
     options?: { readonly timeoutMs?: number },
   ): Promise<void>;
+  /**
+   * The event time (epoch ms) up to which the view is settled: every event at or before it that was recorded by then is in
+   * it, stragglers apart. Never goes back; -Infinity before anything settled.
+   */
+  abstract settledUpTo(): Promise<number>;
+  /**
+   * Resolves when the view is settled up to this event time.
+   * @throws UnavailableError `TIMEOUT` after `timeoutMs` (default: never), or `ABORTED` by `signal` · InvalidEventError `INVALID_TIME`
+   */
+  abstract settled(
+    time: number | string | Date,
+    options?: { readonly timeoutMs?: number; readonly signal?: AbortSignal },
+  ): Promise<void>;
+  /** What the view may be missing: sources that hold or are silent, gaps, wrong clocks, parked aggregates. */
+  abstract completeness(): Promise<Completeness>;
+  /**
+   * The whole view as of an event time, as known at a processing time, built from the histories: the answer for a P that has
+   * passed never changes. Takes time and memory by the number of aggregates and rows.
+   * @throws InvalidEventError `INVALID_TIME`, `NOT_YET_KNOWN` · HandlerError `PROJECTION_FAILED` when an aggregate cannot be handled
+   */
+  abstract replay(options?: ReplayOptions): Promise<ReplayedView<V>>;
+}
+
+/** A view as it was, or as it was known: see `View.replay`. */
+export interface ReplayedView<V> {
+  get(key: string): V | undefined;
+  /** All rows, ordered by UTF-8 bytes of their keys. */
+  readonly rows: readonly { readonly key: string; readonly value: V }[];
 }
 
 export interface ViewParts {
+  /** How late sources may be. */
+  readonly time?: TimePolicies | undefined;
+  /** Builds the view as of T, as known at P. */
+  readonly replay?: ((options: ReplayOptions) => Promise<readonly StoredRow[]>) | undefined;
   readonly views: ViewStore;
   readonly feed: EventFeed;
   readonly clock: Clock;
@@ -97,7 +139,8 @@ export class StoredView<V extends object> extends View<V> {
 
   override async getMany(keys: readonly string[]): Promise<readonly (ViewRow<V> | undefined)[]> {
     const rows = await this.parts.views.readRows(this.ref, keys);
-    return rows.map((row) => (row === undefined || row.contributors === 0 ? undefined : this.rowOf(row)));
+    const settled = await this.settledUpTo();
+    return rows.map((row) => (row === undefined || row.contributors === 0 ? undefined : this.rowOf(row, settled)));
   }
 
   override async find(options: ViewFind = {}): Promise<ViewPage<V>> {
@@ -115,7 +158,11 @@ export class StoredView<V extends object> extends View<V> {
           ? { to: after, toExclusive: true }
           : { from: after, fromExclusive: true };
     const rows = await this.parts.views.findRows(this.ref, { ...range, ...cursor, limit });
-    return { rows: rows.map((row) => this.rowOf(row)), next: rows.length === limit ? rows.at(-1)!.key : undefined };
+    const settled = await this.settledUpTo();
+    return {
+      rows: rows.map((row) => this.rowOf(row, settled)),
+      next: rows.length === limit ? rows.at(-1)!.key : undefined,
+    };
   }
 
   override async *changes(
@@ -164,8 +211,67 @@ export class StoredView<V extends object> extends View<V> {
     }
   }
 
-  private rowOf(row: StoredRow): ViewRow<V> {
-    return { key: row.key, value: this.shown(row.fields)!, revision: row.revision };
+  override async settledUpTo(): Promise<number> {
+    const [note] = await this.parts.views.readNotes(this.ref, SETTLED_UP_TO);
+    return (note?.value as number | undefined) ?? Number.NEGATIVE_INFINITY;
+  }
+
+  override async settled(
+    time: number | string | Date,
+    options: { readonly timeoutMs?: number; readonly signal?: AbortSignal } = {},
+  ): Promise<void> {
+    const wanted = parseEventTime(time);
+    const { clock } = this.parts;
+    const until = clock.monotonicMs() + (options.timeoutMs ?? Number.POSITIVE_INFINITY);
+    for (;;) {
+      const step = this.parts.nextStep();
+      const reached = await this.settledUpTo();
+      if (reached >= wanted) return;
+      if (options.signal?.aborted === true) {
+        throw new UnavailableError('ABORTED', 'The caller ended the wait.', { fix: 'Wait again.' });
+      }
+      if (clock.monotonicMs() >= until) {
+        throw new UnavailableError(
+          'TIMEOUT',
+          `The view "${this.model.name}" is settled up to ${reached === Number.NEGATIVE_INFINITY ? 'nothing' : formatTime(reached)}, not ${formatTime(wanted)}.`,
+          {
+            fix: 'See completeness() for the sources that hold it, and let them report, say that they are complete, or retire.',
+          },
+        );
+      }
+      await Promise.race([step, clock.sleep(POLL_MS, options.signal)]);
+    }
+  }
+
+  override async completeness(): Promise<Completeness> {
+    const { views, clock } = this.parts;
+    const time = this.parts.time ?? new TimePolicies({});
+    const { table } = readSources(time, await views.readNotes(this.ref, SOURCES_PACKED), false);
+    const settlement = new Settlement(await views.readNotes(this.ref, SETTLEMENT_NOTES));
+    const found = completenessOf(table, settlement, { now: clock.now() });
+    const counted = await readSourceTable(views, time);
+    return { ...found, gaps: counted.gaps().filter(({ count }) => count > 0) };
+  }
+
+  override async replay(options: ReplayOptions = {}): Promise<ReplayedView<V>> {
+    if (this.parts.replay === undefined) {
+      throw new UnsupportedError('CAPABILITY_MISSING', `The view "${this.model.name}" cannot be replayed here.`, {
+        fix: 'Ask the view that the context gives.',
+      });
+    }
+    const stored = await this.parts.replay(options);
+    const rows = stored.map((row) => ({ key: row.key, value: this.shown(row.fields)! }));
+    const byKey = new Map(rows.map(({ key, value }) => [key, value]));
+    return { rows, get: (key) => byKey.get(key) };
+  }
+
+  private rowOf(row: StoredRow, settled: number): ViewRow<V> {
+    return {
+      key: row.key,
+      value: this.shown(row.fields)!,
+      revision: row.revision,
+      provisional: row.through !== undefined && row.through > settled,
+    };
   }
 
   private shown(fields: Fields | null): V | null {

@@ -17,8 +17,20 @@ export interface SourcesOptions {
   readonly maxSkewMs?: number;
 }
 
-/** A source, and what is missing of its stream where that is sequenced. */
-export type ListedSource = SourceView & { readonly gaps?: Gaps };
+/** A source, what is missing of its stream where that is sequenced, and how often events of its stream came again or with other content. */
+export type ListedSource = SourceView & {
+  readonly gaps?: Gaps;
+  readonly repeated: number;
+  readonly conflicting: number;
+};
+
+/** What is read to list sources. */
+export interface SourcesRead {
+  /** With statistics. */
+  readonly table: SourceTable;
+  /** By stream. */
+  readonly counts: ReadonlyMap<string, { readonly repeated: number; readonly conflicting: number }>;
+}
 
 /** Sources whose last heartbeat is remembered, at most; one forgotten costs one fact more. */
 const HEARTBEATS_KEPT = 10_000;
@@ -41,13 +53,13 @@ export class Sources {
   private readonly maxSkewMs: number;
 
   /**
-   * @param table the current state of a table with statistics; undefined while there is none
+   * @param read what is known of sources now
    * @throws ConfigurationError `INVALID_OPTION`
    */
   constructor(
     private readonly record: (input: EventInput) => Promise<unknown>,
     private readonly clock: Clock,
-    private readonly table: () => SourceTable | undefined,
+    private readonly read: () => Promise<SourcesRead>,
     options: SourcesOptions = {},
   ) {
     this.heartbeatEveryMs = options.heartbeatEveryMs ?? 10_000;
@@ -102,14 +114,14 @@ export class Sources {
     await this.say(sourceFacts.rejoin(stream, { ...of, at: this.clock.now() }));
   }
 
-  /** All sources with state, watermark, lateness, rate, counts and gaps, ordered by stream and channel; empty before anything was read. */
-  list(): readonly ListedSource[] {
-    const table = this.table();
-    if (table === undefined) return [];
-    const gaps = new Map(table.gaps().map(({ stream, ...gaps }) => [stream, gaps]));
+  /** All sources with state, watermark, lateness, rate, counts and gaps, ordered by stream and channel; empty before anything was read. Any process may ask. */
+  async list(): Promise<readonly ListedSource[]> {
+    const { table, counts } = await this.read();
+    const gaps = new Map(table.gaps().map(({ stream, ...missing }) => [stream, missing]));
     return table.sources().map((source) => {
       const missing = gaps.get(source.stream);
-      return missing === undefined ? source : { ...source, gaps: missing };
+      const counted = counts.get(source.stream) ?? { repeated: 0, conflicting: 0 };
+      return { ...source, ...counted, ...(missing === undefined ? {} : { gaps: missing }) };
     });
   }
 

@@ -8,6 +8,8 @@ import { Sources } from '../../src/time/sources.js';
 import { HandClock, world } from '../pipeline/support.js';
 import { event, START } from './support.js';
 
+const nothing = { table: new SourceTable({}, { statistics: true }), counts: new Map<string, never>() };
+
 function made(options?: ConstructorParameters<typeof Sources>[3]) {
   const clock = new HandClock();
   const recorded: EventInput[] = [];
@@ -20,7 +22,7 @@ function made(options?: ConstructorParameters<typeof Sources>[3]) {
       return answer;
     },
     clock,
-    () => undefined,
+    async () => nothing,
     options,
   );
   return {
@@ -90,7 +92,7 @@ describe('sources', () => {
     const sources = new Sources(
       (input) => bus.record(input),
       clock,
-      () => table,
+      async () => ({ table, counts: new Map([['s', { repeated: 2, conflicting: 1 }]]) }),
     );
     await bus.record({
       aggregateType: 'parcel',
@@ -106,10 +108,12 @@ describe('sources', () => {
     await sources.declare('later');
     for (const fact of store.facts) table.take(fact);
     table.take(event('t', clock.now()));
-    expect(sources.list()).toMatchObject([
+    expect(await sources.list()).toMatchObject([
       { stream: 'later', expected: true, reported: false, holds: true, watermark: null },
       {
         stream: 's',
+        repeated: 2,
+        conflicting: 1,
         state: 'active',
         watermark: clock.now(),
         gaps: {
@@ -123,12 +127,6 @@ describe('sources', () => {
       },
       { stream: 't' },
     ]);
-    expect(
-      new Sources(
-        async () => undefined,
-        clock,
-        () => undefined,
-      ).list(),
-    ).toEqual([]);
+    expect(await made().sources.list()).toEqual([]);
   });
 });
