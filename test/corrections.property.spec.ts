@@ -15,19 +15,34 @@ import {
   Aggregate,
   canonicalJson,
   correctionEvent,
+  Catalogue,
+  catalogueModel,
+  Count,
   Event,
   EventBus,
   EventHandler,
   EventRegistry,
   Histories,
   inMemory,
+  Max,
+  projectionModel,
+  ProjectionRunner,
+  Projections,
   States,
+  Sum,
+  ViewMirror,
   type ConflictPolicy,
+  type EventContext,
   type EventInput,
   type LayerProvider,
+  type Position,
+  type Rows,
+  type RowsContext,
 } from '@concursus/core';
 import { lmdb } from '@concursus/lmdb';
 import { ManualClock } from '@concursus/testing';
+
+const T0 = Date.parse('2026-03-01T00:00:00Z');
 
 @Event({ initial: true })
 class Begun {
@@ -71,6 +86,23 @@ class KeepsNeither extends Path {
 })
 class KeepsGreatest extends Path {
   static readonly events = events;
+}
+class Cell {
+  @Count() things = 0;
+  @Sum() total = 0;
+  @Max() greatest: string | null = null;
+}
+class ByState {
+  rows(state: Path, context: RowsContext): Rows<Cell> {
+    const key = `${context.tenant}/${context.incomplete ? 'incomplete' : 'whole'}`;
+    return [[key, { things: 1, total: state.path.length, greatest: state.path } as never]];
+  }
+}
+class ByEvent {
+  add(e: { readonly n: number }, context: EventContext): Rows<Cell> {
+    const value = { things: 1, total: context.at - T0, greatest: context.name };
+    return [[`${context.tenant}/${e.n}`, value as never]];
+  }
 }
 const AGGREGATES = [KeepsBoth, KeepsNeither, KeepsGreatest];
 const TYPES = ['keeps-both', 'keeps-neither', 'keeps-greatest'] as const;
@@ -118,7 +150,6 @@ const item: fc.Arbitrary<Item> = fc.oneof(
 const sha = (text: string): string => createHash('sha256').update(text).digest('hex');
 const contentDigest = (name: string, n: number): string =>
   sha(`{"name":"${name}","parameters":{"n":${n}},"version":"0"}`);
-const T0 = Date.parse('2026-03-01T00:00:00Z');
 
 function inputOf(one: Item, type: string, tenant: string): EventInput {
   if ('said' in one) {
@@ -153,8 +184,21 @@ const keyOf = (one: Item): string => JSON.stringify(one);
 const bytes = (a: string, b: string): number => Buffer.compare(Buffer.from(a), Buffer.from(b));
 const rank = { begun: 0, moved: 1, ended: 2 };
 
-/** The path of the aggregate as of T, as known at P; undefined when nothing counts. Written without a line of the library. */
+interface Counting {
+  readonly said: Said;
+  readonly at: number;
+  readonly n: number;
+}
+
+/** The path of the aggregate as of T, as known at P; undefined when nothing counts. */
 function model(known: readonly Known[], type: string, asOf: number, knownAt: number): string | undefined {
+  const counting = countingOf(known, type, asOf, knownAt);
+  if (counting.length === 0) return undefined;
+  return counting.map((one) => `${one.said.name[0]!.toUpperCase()}${one.n}`).join('');
+}
+
+/** What counts as of T, as known at P, in fold order. Written without a line of the library. */
+function countingOf(known: readonly Known[], type: string, asOf: number, knownAt: number): readonly Counting[] {
   const seen = known.filter((one) => one.recordedAt <= knownAt).map((one) => one.item);
   const events = seen.flatMap((one) => ('said' in one ? [one.said] : []));
   const rules = seen.flatMap((one) => ('corrected' in one ? [one.corrected] : []));
@@ -162,11 +206,6 @@ function model(known: readonly Known[], type: string, asOf: number, knownAt: num
   for (const event of events) {
     const id = `${event.name}|${event.at}|${event.stream}`;
     identities.set(id, [...(identities.get(id) ?? []), event]);
-  }
-  interface Counting {
-    readonly said: Said;
-    readonly at: number;
-    readonly n: number;
   }
   const out: Counting[] = [];
   for (const group of identities.values()) {
@@ -201,7 +240,7 @@ function model(known: readonly Known[], type: string, asOf: number, knownAt: num
     if (left.length > 1 && type === 'keeps-greatest') out.push(left.reduce((a, b) => (a.n >= b.n ? a : b)));
     else out.push(...left);
   }
-  const counting = out
+  return out
     .filter((one) => one.at <= asOf)
     .sort(
       (a, b) =>
@@ -211,9 +250,32 @@ function model(known: readonly Known[], type: string, asOf: number, knownAt: num
         bytes(a.said.name, b.said.name) ||
         bytes(contentDigest(a.said.name, a.n), contentDigest(b.said.name, b.n)),
     );
-  if (counting.length === 0) return undefined;
-  return counting.map((one) => `${one.said.name[0]!.toUpperCase()}${one.n}`).join('');
 }
+
+/** The rows that what counts adds up to, by both projections, and whether the catalogue lists the aggregate. */
+function rowsOf(counting: readonly Counting[], tenant: string): Record<string, unknown> {
+  const rows: Record<string, unknown> = {};
+  if (counting.length > 0) {
+    const path = counting.map((one) => `${one.said.name[0]!.toUpperCase()}${one.n}`).join('');
+    const whole = counting.some((one) => one.said.name === 'begun') ? 'whole' : 'incomplete';
+    rows[`state ${tenant}/${whole}`] = { things: 1, total: path.length, greatest: path };
+  }
+  for (const n of new Set(counting.map((one) => one.n))) {
+    const of = counting.filter((one) => one.n === n);
+    rows[`event ${tenant}/${n}`] = {
+      things: of.length,
+      total: of.reduce((sum, one) => sum + one.at, 0),
+      greatest: of
+        .map((one) => one.said.name)
+        .sort(bytes)
+        .at(-1),
+    };
+  }
+  return rows;
+}
+
+const living = (counting: readonly Counting[]): boolean =>
+  counting.some((one) => one.said.name === 'begun') && !counting.some((one) => one.said.name === 'ended');
 
 function correctionDigest(one: Corrected): string {
   const event = inputOf({ corrected: one }, 'any', '');
@@ -229,18 +291,66 @@ function laws(name: string, provider: () => LayerProvider<'persistent'>, cleanUp
     let bus: EventBus;
     let histories: Histories;
     let states: States;
+    let runner: ProjectionRunner;
+    let projections: Projections;
+    let catalogue: Catalogue;
+    let position: () => Promise<Position>;
+    const mirrors = new Map<string, ViewMirror<Cell>>();
     let run = 0;
+
+    /** Brings the mirror up to the view's last change; each change must retract what the one before asserted. */
+    const follow = async (name: string): Promise<ViewMirror<Cell>> => {
+      const view = projections.view<Cell>(name);
+      const mirror = mirrors.get(name)!;
+      const last = await view.lastChange();
+      if (mirror.sequence >= last) return mirror;
+      for await (const change of view.changes({ from: mirror.sequence })) {
+        expect(JSON.stringify(change.retract), 'an unchanged output emits nothing').not.toBe(
+          JSON.stringify(change.assert),
+        );
+        mirror.apply(change);
+        if (mirror.sequence >= last) break;
+      }
+      return mirror;
+    };
 
     beforeAll(async () => {
       const logger = { log() {}, warn() {}, error: console.error };
       const layer = await provider().create({ context: 'corrections', clock, logger });
       await layer.connect();
-      const { eventStore: store, quarantine } = layer.ports;
+      const {
+        eventStore: store,
+        eventFeed: feed,
+        viewStore: views,
+        checkpointStore: checkpoints,
+        quarantine,
+      } = layer.ports;
       const registry = new EventRegistry('corrections', AGGREGATES);
       bus = new EventBus({ registry, store, quarantine, clock, onError: (error) => console.error(error) });
       histories = new Histories(store, registry, clock);
       states = new States(store, registry, histories);
-      close = () => layer.close();
+      const models = AGGREGATES.flatMap((aggregate) => {
+        const of = registry.aggregate(aggregate);
+        const base = { version: 1, of: aggregate, view: Cell };
+        const handlers = Object.values(events).map((event) => ({ method: 'add', event, options: {} }));
+        return [
+          projectionModel(ByState, { ...base, name: `state-${of.type}` }, [], of, () => new ByState() as never),
+          projectionModel(ByEvent, { ...base, name: `event-${of.type}` }, handlers, of, () => new ByEvent() as never),
+        ];
+      });
+      const parts = { store, feed, views, checkpoints, registry, clock, logger, process: 'corrections' };
+      runner = new ProjectionRunner(parts, [...models, catalogueModel(registry)], { pageSize: 5 });
+      projections = new Projections(parts, runner, () => {
+        throw new Error('not here');
+      });
+      catalogue = new Catalogue(projections.view('.catalogue'), registry);
+      for (const { name } of models) mirrors.set(name, new ViewMirror());
+      await runner.start();
+      position = () => feed.end();
+      close = async () => {
+        await runner.stop();
+        await layer.close();
+      };
     });
     afterAll(async () => {
       await close();
@@ -293,6 +403,23 @@ function laws(name: string, provider: () => LayerProvider<'persistent'>, cleanUp
             const down = await histories.collect(type, 'a', { tenant, order: 'descending' });
             const up = await histories.collect(type, 'a', { tenant, order: 'ascending' });
             expect(shown(down.toReversed())).toBe(shown(up));
+            const now = countingOf(all, type, 99, Number.POSITIVE_INFINITY);
+            const expected = rowsOf(now, tenant);
+            const rows: Record<string, unknown> = {};
+            const held: Record<string, unknown> = {};
+            const end = await position();
+            for (const form of ['state', 'event']) {
+              const view = projections.view<Cell>(`${form}-${type}`);
+              await view.caughtUp({ position: end });
+              const { rows: found } = await view.find({ prefix: `${tenant}/` });
+              for (const { key, value } of found) rows[`${form} ${key}`] = value;
+              for (const [key, value] of (await follow(`${form}-${type}`)).rows())
+                if (key.startsWith(`${tenant}/`)) held[`${form} ${key}`] = value;
+            }
+            expect(rows).toEqual(expected);
+            expect(held).toEqual(expected);
+            await catalogue.caughtUp({ position: end });
+            expect((await catalogue.list(type, { tenant })).ids).toEqual(living(now) ? ['a'] : []);
             const [p1, p2] = [moments[0]!, moments.at(-1)!];
             const changed = await states.whatChanged(type, 'a', { tenant, asOf: T0 + 3, between: [p1, p2] });
             expect((changed.before as Path | undefined)?.path).toBe(model(all, type, 3, p1));
@@ -311,7 +438,7 @@ function laws(name: string, provider: () => LayerProvider<'persistent'>, cleanUp
         ),
         { numRuns: RUNS },
       );
-    });
+    }, 600_000);
   });
 }
 

@@ -19,6 +19,7 @@ import type { ViewStore } from '../ports/view-store.js';
 import type { Snapshots } from '../query/snapshots.js';
 import { Ownership, type OwnershipOptions } from '../processing/ownership.js';
 import { TimePolicies } from '../time/time-options.js';
+import { NOTHING } from './contribution.js';
 import { FoldCache, type Folded } from './fold-cache.js';
 import { contributionFromStore, firstAfter, isUserError, releaseParked } from './parked.js';
 import type { ProjectionModel } from './projection.js';
@@ -551,6 +552,8 @@ function leaveOutParked({ track, touched, computed, held }: TrackStep): void {
 /** The rows form's new contribution of one aggregate, from its state with the new facts taken in; or what was thrown. */
 function contributionOf(track: Track, model: AggregateModel, one: Touched, folded: Folded | Error): Computed {
   if (folded instanceof Error) return folded;
+  // All of it was withdrawn, or was never more than corrections.
+  if (folded.events === 0) return NOTHING;
   try {
     return track.fromState(one, model, folded);
   } catch (error) {

@@ -1,7 +1,6 @@
 /** States: what an aggregate is, was at an event time, or was known to be at a processing time. Always a fold of its history. */
 import type { AggregateLike, StateOf as StateOfAggregate } from '../mapping/event-class.js';
 import type { EventRegistry, AggregateModel } from '../mapping/event-registry.js';
-import { effectTimeOf } from '../model/correction.js';
 import { effectiveFacts } from '../model/effective-facts.js';
 import { InvalidEventError } from '../model/errors.js';
 import { compareProcessingTime, parseProcessingId, type ProcessingTime } from '../model/processing-id.js';
@@ -144,7 +143,8 @@ export class States {
     const timed = facts.map((fact) => ({ fact, time: parseProcessingId(fact.processingId) }));
     const moments = new Map<string, { readonly time: ProcessingTime; readonly facts: Fact[] }>();
     for (const { fact, time } of [...timed].sort((a, b) => compareProcessingTime(a.time, b.time))) {
-      if (compareProcessingTime(time, p1) <= 0 || effectTimeOf(fact) > asOf) continue;
+      // Also what happened later than T: an amendment may have put it before.
+      if (compareProcessingTime(time, p1) <= 0) continue;
       const key = `${time.ms}.${time.tick}`;
       const moment = moments.get(key);
       if (moment === undefined) moments.set(key, { time, facts: [fact] });

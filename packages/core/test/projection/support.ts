@@ -20,6 +20,7 @@ import {
   type PersistentPorts,
   type ProjectionModel,
   type RunnerOptions,
+  type TimePolicies,
 } from '@concursus/core';
 
 @Event({ initial: true })
@@ -83,7 +84,7 @@ export interface World {
   runner(
     models: readonly ProjectionModel[],
     process?: string,
-    options?: RunnerOptions,
+    options?: RunnerOptions & { readonly time?: TimePolicies },
   ): { runner: ProjectionRunner; projections: Projections };
   model(
     cls: new () => object,
@@ -124,7 +125,7 @@ export async function world(options: { readonly clock?: Clock; readonly changesK
       onError: (error) => logger.error(String(error)),
     }),
     states: new States(ports.eventStore, registry, histories),
-    runner(models, process = 'one', runnerOptions = {}) {
+    runner(models, process = 'one', runnerOptions: RunnerOptions & { readonly time?: TimePolicies } = {}) {
       const parts = {
         store: ports.eventStore,
         feed: ports.eventFeed,
@@ -134,6 +135,7 @@ export async function world(options: { readonly clock?: Clock; readonly changesK
         clock,
         logger,
         process,
+        time: runnerOptions.time,
       };
       const runner = new ProjectionRunner(parts, models, runnerOptions);
       return { runner, projections: new Projections(parts, runner, scratch) };
