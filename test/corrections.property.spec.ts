@@ -3,7 +3,7 @@
  * delivery of it (order, repeats, batches), histories, states and answers as of T, as known at P equal those of a plain
  * model: arrays, filter, sort, fold. And what was answered once is answered again, whatever came since (law 5).
  *
- * All runs share one store, each under a tenant of its own.
+ * All runs share one store, each under a tenant of its own. Over 400 lines, and one subject: the model and the law it decides.
  */
 import { createHash } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';

@@ -6,6 +6,8 @@
  *
  *     this process   knows row 7 · decides        · writes if the row is 7: it is 8, nothing written · reads 8, decides again
  *     another one                  writes row 8 ·
+ *
+ * Over 400 lines, and one subject: a group on its way from the decision to the log, and what is known of the log by then.
  */
 import {
   compareIdentity,

@@ -23,7 +23,7 @@ import { NOTHING } from './contribution.js';
 import { FoldCache, type Folded } from './fold-cache.js';
 import { contributionFromStore, firstAfter, isUserError, releaseParked } from './parked.js';
 import type { ProjectionModel } from './projection.js';
-import { SourceTrack } from './source-track.js';
+import { readSources, SourceTrack } from './source-track.js';
 import { TouchedAggregates, type Touched } from './touched.js';
 import { asError, ownerNameOf, Track, type Computed, type ParkedAggregate, type StepTime } from './track.js';
 
@@ -292,7 +292,7 @@ export class ProjectionRunner {
       const checkpoint = await this.parts.views.readCheckpoint({ name: model.name, version: model.version, slice: -1 });
       const position = checkpoint === undefined ? this.parts.feed.start() : this.parts.feed.parsePosition(checkpoint);
       const track = new Track(model, this.parts.views, held, checkpoint, position);
-      await track.load();
+      track.stand(readSources(this.time, await track.load(), false).table.inputWatermark);
       this.groups.push(this.groupOf(track, 0, 0));
       // What was parked in an earlier run is tried once more with this run's code.
       if (track.parked.size > 0)

@@ -29,6 +29,7 @@ function rowKey(tenant: string, type: string, id: string): string {
   return `${encodeURIComponent(tenant)}/${encodeURIComponent(type)}/${id}`;
 }
 
+/** The projection behind the catalogue of one context. */
 export function catalogueModel(registry: EventRegistry): ProjectionModel {
   return {
     name: CATALOGUE,
