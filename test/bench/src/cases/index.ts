@@ -14,6 +14,7 @@ import { projectingCases } from './projecting.js';
 import { publishCases } from './publish.js';
 import { restartCases } from './restart.js';
 import { snapshotCases } from './snapshots.js';
+import { truthCases } from './truth.js';
 import { workloadsCases } from './workloads.js';
 
 export const cases: readonly BenchCase[] = [
@@ -28,6 +29,7 @@ export const cases: readonly BenchCase[] = [
   ...bootCases,
   ...codecCases,
   ...projectingCases,
+  ...truthCases,
   ...workloadsCases,
   ...restartCases,
   ...memoryCases,
