@@ -14,6 +14,7 @@ import type { Clock } from '../ports/clock.js';
 import type { AppendOptions, AppendResult, EventStore } from '../ports/event-store.js';
 import type { EventTransport } from '../ports/event-transport.js';
 import type { Quarantine } from '../ports/quarantine.js';
+import { isReserved } from '../time/source-facts.js';
 import { Admission } from './admission.js';
 import { Batch, BatchItem } from './batch.js';
 import type { AdmitAdded } from './batch.js';
@@ -396,7 +397,10 @@ export class EventBus {
     const items = batch.items;
     for (let i = 0; i < items.length; i++) {
       const item = items[i]!;
-      if (item.outcome === 'recorded' || item.outcome === 'conflicting') this.publisher.publish(item.fact!);
+      if (item.outcome !== 'recorded' && item.outcome !== 'conflicting') continue;
+      const fact = item.fact!;
+      // What is said of sources is no event of a user's.
+      if (!isReserved(fact.aggregateType)) this.publisher.publish(fact);
     }
   }
 
