@@ -281,7 +281,7 @@ async function deliver(inputs: readonly EventInput[], seed: number) {
   for (let at = 0; at < ids.length; at += 5_000) {
     const some = ids.slice(at, at + 5_000);
     const found = await states.getMany(Flight, some);
-    for (const id of some) hash.update(`${id} ${canonicalJson({ ...(found.get(id)?.state ?? {}) })}\n`);
+    for (const id of some) hash.update(`${id} ${canonicalJson({ ...found.get(id)?.state })}\n`);
   }
   await runner.stop();
   await layer.close();
