@@ -185,6 +185,23 @@ export const readingCases: readonly ContractCase<'persistent'>[] = [
     },
   },
   {
+    name: 'reads up to a position what stood there, also when more is recorded between two pages',
+    async run(opened) {
+      const { eventStore, eventFeed } = opened.ports;
+      await record(
+        opened,
+        [1, 2, 3].map((at) => scanAt(at)),
+      );
+      const upTo = await eventFeed.end();
+      const read: Fact[] = [];
+      for await (const page of eventStore.read(P1, { upTo, pageSize: 1 })) {
+        read.push(...page);
+        await record(opened, [scanAt(10 + read.length)]);
+      }
+      assert.deepEqual(times(read), [1, 2, 3]);
+    },
+  },
+  {
     name: 'answers as known at a processing time, and never changes that answer',
     needs: 'knownAt',
     async run(opened) {

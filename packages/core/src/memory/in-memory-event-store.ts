@@ -186,8 +186,9 @@ function filterOf(log: FactLog, options: Pick<ReadOptions, 'names' | 'knownAt' |
   const names = options.names === undefined ? undefined : new Set(options.names);
   const ordinal = options.upTo === undefined ? Infinity : OrdinalPosition.of(options.upTo).ordinal;
   if (ordinal === 0) return () => false;
-  // Ids ascend in recorded order, so the last fact before the position tells all that stand before it.
-  const last = ordinal < log.facts.length ? log.facts[ordinal - 1] : undefined;
+  // Ids ascend in recorded order, so the last fact before the position tells all that stand before it. At the log's end
+  // too: what is recorded between two pages stands behind it.
+  const last = ordinal <= log.facts.length ? log.facts[ordinal - 1] : undefined;
   if (names === undefined && knownAt === undefined && last === undefined) return undefined;
   return (fact) => {
     if (names !== undefined && !names.has(fact.name)) return false;
