@@ -255,7 +255,7 @@ export {
 } from './query/state-repository.js';
 export { foldFrom, Snapshots, type FoldedState, type SnapshotOptions, type SnapshotParts } from './query/snapshots.js';
 export { type FoldBounds, type FoldedHistory } from './query/fold-history.js';
-export { Catalogue, catalogueModel, type CataloguePage } from './query/catalogue.js';
+export { Catalogue, CATALOGUE, catalogueModel, type CataloguePage } from './query/catalogue.js';
 
 // The module.
 export { ConcursusModule } from './concursus.module.js';

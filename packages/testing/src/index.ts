@@ -51,3 +51,24 @@ export { Faults, type Fault, type FaultKind } from './faulty-port.js';
 export { scenario, Scenario, type ScenarioContext } from './scenario.js';
 export { MemoryContext, type Part, type ProjectionClass } from './memory-context.js';
 export { OrderSensitiveError, provesOrderInsensitive, type EventAbout, type OrderProofOptions } from './order-proof.js';
+export {
+  allFeatures,
+  planOf,
+  planText,
+  runWorld,
+  shrinkPlan,
+  simulate,
+  Violation,
+  type Action,
+  type CallPoint,
+  type CorrectionDraft,
+  type Draft,
+  type EventDraft,
+  type Features,
+  type Finding,
+  type Outcome,
+  type Plan,
+  type Shrunk,
+  type SimulateOptions,
+  type Simulated,
+} from './simulation/index.js';

@@ -29,7 +29,7 @@ function rowKey(tenant: string, type: string, id: string): string {
   return `${encodeURIComponent(tenant)}/${encodeURIComponent(type)}/${id}`;
 }
 
-/** The projection behind the catalogue of one context. */
+/** The catalogue as the projections' runner takes it. */
 export function catalogueModel(registry: EventRegistry): ProjectionModel {
   return {
     name: CATALOGUE,

@@ -1,0 +1,219 @@
+/**
+ * From a seed to a plan: messy sources, a bad network, and processes that die at the worst moment. Most worlds are small,
+ * because small ones are fast and most faults need only a few events; some are larger.
+ */
+import type { Action, CallPoint, Draft, EventDraft, Plan } from './plan.js';
+import { Random } from './random.js';
+
+/** What the generator may use; the rest of the world stays as it is. */
+export interface Features {
+  readonly corrections: boolean;
+}
+
+const IDS = ['a', 'b:/ü', '😀', 'd', 'e'];
+// U+FB01 sorts before U+1F600 by UTF-8 bytes, and after it by UTF-16 units.
+const STREAMS = ['', 's', '\ufb01', '😀'];
+const WHO = ['x', 'y', 'é', 'x', 'y', '!'];
+/** 2099-01-01 in virtual time. */
+const FAR_MS = 2_298_000_000_000;
+
+/** How a source misbehaves. */
+interface Source {
+  readonly stream: string;
+  readonly lateMs: number;
+  readonly veryLate: number;
+  readonly repeats: number;
+  readonly skewMs: number;
+  readonly numbered: boolean;
+  readonly gaps: number;
+  /** Silent from here on, until it sends all it has. */
+  readonly outage: readonly [fromMs: number, toMs: number];
+}
+
+const WRITES = ['append', 'append', 'commit', 'commit', 'save', 'setMany', 'claim', 'keepFloor', 'read', 'getMany'];
+
+/** The world of a seed. The same seed, the same world. */
+export function planOf(seed: number, features: Features): Plan {
+  const random = new Random(seed);
+  const events = random.chance(0.04) ? random.int(40, 120) : random.int(2, 18);
+  // A hot world has one thing, and everything about it at once.
+  const hot = random.chance(0.25);
+  const spanMs = hot ? random.int(300, 1_500) : random.int(2_000, 8_000);
+  const processes = random.chance(0.8) ? 2 : 1;
+  const calm = random.chance(0.1);
+  const sources = Array.from({ length: random.int(1, 4) }, (_, i) => sourceOf(random, i, spanMs));
+  const ids = IDS.slice(0, hot ? 1 : random.pick([1, 2, 3, IDS.length]));
+  const poison = random.chance(0.3);
+  const corrected = features.corrections && random.chance(0.5);
+  const drafts: Draft[] = [];
+  const sends: Action[] = [];
+  const numbers = sources.map(() => 0);
+
+  const when = (source: Source, time: number): number => {
+    const late = random.chance(source.veryLate) ? random.int(0, spanMs) : random.real() * source.lateMs;
+    const at = Math.max(0, Math.min(time, spanMs) + late);
+    return at >= source.outage[0] && at < source.outage[1] ? source.outage[1] + random.real() * 50 : at;
+  };
+  const send = (at: number, items: readonly Draft[]): void => {
+    sends.push({
+      at,
+      kind: 'send',
+      to: random.int(0, processes - 1),
+      how: random.chance(0.2) ? 'stream' : 'call',
+      items,
+      once: random.chance(0.1),
+    });
+  };
+
+  let lastAt = 0;
+  while (drafts.length < events) {
+    const s = random.int(0, sources.length - 1);
+    const source = sources[s]!;
+    const size = random.chance(0.3) ? random.int(2, 5) : 1;
+    const items: Draft[] = [];
+    const time = Math.floor(random.real() * spanMs);
+    for (let i = 0; i < size; i++) {
+      const draft = draftOf(random, source, ids, poison, time, numbers, s, drafts, corrected);
+      drafts.push(draft);
+      items.push(draft);
+    }
+    // Much comes in bursts.
+    const at = lastAt > 0 && random.chance(0.4) ? lastAt + random.real() * 20 : when(source, time);
+    lastAt = at;
+    send(at, items);
+    while (random.chance(source.repeats)) {
+      // The same line again: at once through another process, soon, or long after.
+      const again = random.chance(0.4) ? at + random.real() * 5 : when(source, time);
+      send(again, random.chance(0.5) ? items : [random.pick(items)]);
+    }
+  }
+  const actions = [...sends, ...questions(random, ids, spanMs, processes)];
+  if (!calm) actions.push(...troubles(random, spanMs, processes));
+  actions.sort((a, b) => a.at - b.at);
+  const bad = calm ? 0 : random.pick([0, 0.01, 0.05, 0.15]);
+  return {
+    seed,
+    processes,
+    networkSeed: random.bits(),
+    latencyMs: random.pick([0.5, 5, 5, 60]),
+    failRate: bad * random.real(),
+    lostAckRate: bad * random.real(),
+    twiceRate: bad * random.real(),
+    pageMax: hot ? random.int(1, 2) : random.pick([1, 2, 3, 7, 1_000]),
+    leaseMs: 3_000,
+    cache: random.chance(0.6),
+    clockOffsets: Array.from({ length: processes }, () => clockOffset(random)),
+    actions,
+  };
+}
+
+function sourceOf(random: Random, index: number, spanMs: number): Source {
+  const from = random.chance(0.3) ? random.real() * spanMs : 0;
+  return {
+    stream: STREAMS[index]!,
+    lateMs: random.pick([0, 20, 300, 2_000]),
+    veryLate: random.pick([0, 0.05, 0.3]),
+    repeats: random.pick([0, 0.1, 0.5]),
+    skewMs: random.chance(0.05) ? FAR_MS : random.chance(0.3) ? random.int(-2_000, 2_000) : 0,
+    numbered: random.chance(0.6),
+    gaps: random.pick([0, 0.1]),
+    outage: [from, from === 0 ? 0 : from + random.real() * spanMs],
+  };
+}
+
+function draftOf(
+  random: Random,
+  source: Source,
+  ids: readonly string[],
+  poison: boolean,
+  time: number,
+  numbers: number[],
+  s: number,
+  before: readonly Draft[],
+  corrected: boolean,
+): Draft {
+  const says = (): { who: string; amount: number } => ({
+    who: poison ? random.pick(WHO) : random.pick(['x', 'y', 'é']),
+    amount: random.int(-3, 3),
+  });
+  const events = before.filter((draft): draft is EventDraft => draft.kind === 'event');
+  const known = events.length === 0 ? undefined : random.pick(events.slice(-12));
+  if (known !== undefined && random.chance(0.06)) return { ...known, ...says() }; // other content, same identity
+  if (known !== undefined && corrected && random.chance(0.25)) {
+    const target = random.chance(0.1) ? { ...known, time: known.time + 1 } : known; // or of what never came
+    const does = random.pick(['retract', 'retract', 'amend', 'amend', 'reinstate'] as const);
+    const moves = random.chance(0.5);
+    return {
+      kind: 'correction',
+      id: target.id,
+      does,
+      target,
+      exact: random.chance(0.3),
+      decidedAt: random.int(0, 6) * 1_000,
+      stream: random.pick(['', 'desk']),
+      sequence: random.int(-1, 1),
+      ...(does === 'amend' && moves ? { time: Math.max(0, target.time + random.int(-1_500, 1_500)) } : {}),
+      ...(does === 'amend' && (!moves || random.chance(0.5)) ? { says: says() } : {}),
+    };
+  }
+  let sequence = -1;
+  if (source.numbered) {
+    if (random.chance(source.gaps)) numbers[s]!++;
+    sequence = numbers[s]!++;
+  }
+  return {
+    kind: 'event',
+    id: random.pick(ids),
+    name: random.pick(['begun', 'prepared', 'moved', 'moved', 'moved', 'moved', 'ended'] as const),
+    time: (random.chance(0.5) ? Math.floor(time / 250) * 250 : time) + source.skewMs,
+    stream: source.stream,
+    sequence,
+    ...says(),
+  };
+}
+
+function questions(random: Random, ids: readonly string[], spanMs: number, processes: number): Action[] {
+  const actions: Action[] = [];
+  for (let i = random.int(1, 8); i > 0; i--) {
+    actions.push({
+      at: random.real() * spanMs * 1.5,
+      kind: 'ask',
+      to: random.int(0, processes - 1),
+      id: random.pick(ids),
+      ...(random.chance(0.6) ? { asOf: random.int(0, spanMs) } : {}),
+      ...(random.chance(0.8) ? { agoMs: random.chance(0.5) ? 0 : random.int(0, 2_000) } : {}),
+    });
+  }
+  for (let i = random.int(0, 3); i > 0; i--) actions.push({ at: random.real() * spanMs * 1.5, kind: 'inspect' });
+  return actions;
+}
+
+function troubles(random: Random, spanMs: number, processes: number): Action[] {
+  const actions: Action[] = [];
+  const at = (): number => random.real() * spanMs * 1.2;
+  const to = (): number => random.int(0, processes - 1);
+  for (let i = random.int(0, 4); i > 0; i--) {
+    const restartMs = random.pick([0, 10, 500, 4_000]);
+    const on: CallPoint = {
+      method: random.pick(WRITES),
+      nth: random.int(1, 4),
+      phase: random.pick(['before', 'done', 'done', 'answered']),
+    };
+    actions.push({ at: at(), kind: 'kill', to: to(), restartMs, ...(random.chance(0.7) ? { on } : {}) });
+  }
+  for (let i = random.pick([0, 1, 1, 2]); i > 0; i--) {
+    const forMs = random.pick([200, 4_000, 5_000, 8_000]);
+    actions.push({ at: at(), kind: 'pause', to: to(), forMs, replaced: random.chance(0.4) });
+  }
+  for (let i = random.pick([0, 0, 1, 3]); i > 0; i--) {
+    actions.push({ at: at(), kind: 'clock', to: to(), byMs: random.pick([-3_600_000, -1_500, -20, 700]) });
+  }
+  for (let i = random.pick([0, 0, 1]); i > 0; i--) actions.push({ at: at(), kind: 'forget' });
+  for (let i = random.pick([0, 0, 1]); i > 0; i--) actions.push({ at: at(), kind: 'retry-parked', to: to() });
+  return actions;
+}
+
+function clockOffset(random: Random): number {
+  if (random.chance(0.02)) return FAR_MS;
+  return random.chance(0.5) ? 0 : random.int(-2_000, 2_000);
+}

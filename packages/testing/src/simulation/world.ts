@@ -1,0 +1,452 @@
+/**
+ * Runs a plan: processes on one store, senders that try again until they are answered, askers, and everything that goes
+ * wrong. Then all trouble ends, what is due is awaited, and the laws are checked (laws.ts).
+ */
+import {
+  correctionEvent,
+  inMemory,
+  inMemoryCache,
+  type Append,
+  type AppendResult,
+  type ConcursusError,
+  type EventInput,
+  type Layer,
+  type OwnerRow,
+  type RecordSummary,
+  type TransientCache,
+  type ViewCommit,
+} from '@concursus/core';
+import { Thing } from './domain.js';
+import { Inspector } from './laws.js';
+import { Mirror } from './mirror.js';
+import { countedOf, contentOf, VIEWS } from './model.js';
+import type { Action, Draft, Plan } from './plan.js';
+import { Random } from './random.js';
+import { Life, Scheduler } from './scheduler.js';
+import { EPOCH_MS, SimClock, type WallClock } from './sim-clock.js';
+import { Network, type Weather, type Witness } from './sim-ports.js';
+import { SimProcess } from './sim-process.js';
+import { Truth } from './truth.js';
+import { violated, Violation } from './violation.js';
+
+/** What a run of a world came to. */
+export interface Outcome {
+  readonly violation: Violation | undefined;
+  readonly steps: number;
+  readonly kills: number;
+  readonly recorded: number;
+  readonly answers: number;
+  /** Virtual time passed. */
+  readonly virtualMs: number;
+}
+
+interface Running {
+  readonly life: Life;
+  readonly process: SimProcess;
+  readonly up: { started: boolean };
+}
+
+type Send = Extract<Action, { kind: 'send' }>;
+type Kill = Extract<Action, { kind: 'kill' }>;
+type Ask = Extract<Action, { kind: 'ask' }>;
+
+/** A sender that was not answered tries again after so long. */
+const TIMEOUT_MS = 1_500;
+/** After all trouble, everything must be done within this much virtual time: leases, back-offs and retries included. */
+const CALM_MS = 120_000;
+/** Port calls one process may wait for at once (law 12): some for each consumer, and beside them three for each call under way. */
+const OUTSTANDING_MAX = 60;
+
+/** Runs a plan to its end, or to the first violation. Nothing outside the plan decides anything. */
+export async function runWorld(plan: Plan): Promise<Outcome> {
+  return await new World(plan).run();
+}
+
+class World {
+  readonly scheduler = new Scheduler();
+  readonly truth: Truth;
+  private readonly random: Random;
+  private readonly network: Network;
+  private readonly weather: Weather;
+  private readonly disk: Layer<'persistent'>;
+  private cache: TransientCache;
+  private readonly inspector: Inspector;
+  private readonly mirrors: readonly Mirror[];
+  private readonly slots: (Running | undefined)[];
+  private readonly everybody: Life[] = [];
+  private readonly walls: WallClock[];
+  private readonly armed: { readonly action: Kill; left: number }[] = [];
+  private violation: Violation | undefined;
+  private over = false;
+  private offsetMaxMs: number;
+  private waiting = 0;
+  private kills = 0;
+  private answers = 0;
+
+  constructor(private readonly plan: Plan) {
+    this.random = new Random(plan.networkSeed);
+    const { latencyMs, failRate, lostAckRate, twiceRate } = plan;
+    this.weather = { latencyMs, failRate, lostAckRate, twiceRate };
+    this.network = new Network(this.scheduler, this.random.fork(), this.weather, plan.pageMax, (life, method, phase) =>
+      this.called(life, method, phase),
+    );
+    const sends = plan.actions.filter((action): action is Send => action.kind === 'send');
+    this.truth = new Truth(sends.flatMap((send) => send.items));
+    const clock = this.clockOf(new Life('disk', -1, 0), { offsetMs: 0 });
+    const context = { context: 'simulation', clock, logger: quiet };
+    this.disk = inMemory().create(context) as Layer<'persistent'>;
+    this.cache = (inMemoryCache({ entriesMax: 40 }).create(context) as Layer<'transient'>).ports.transientCache;
+    this.walls = Array.from({ length: plan.processes }, (_, slot) => ({ offsetMs: plan.clockOffsets[slot] ?? 0 }));
+    this.offsetMaxMs = Math.max(0, ...this.walls.map((wall) => wall.offsetMs));
+    this.slots = this.walls.map(() => undefined);
+    const fail = (violation: Violation): void => this.fail(violation);
+    this.mirrors = VIEWS.map((view) => new Mirror(view, fail));
+    this.inspector = new Inspector(this.disk.ports, this.truth, clock, this.mirrors);
+  }
+
+  async run(): Promise<Outcome> {
+    const { scheduler, plan } = this;
+    for (let slot = 0; slot < plan.processes; slot++) this.start(slot);
+    for (const action of plan.actions) scheduler.at(action.at, () => this.act(action));
+    const last = plan.actions.at(-1)?.at ?? 0;
+    scheduler.at(last + 1_000, () => this.calmDown());
+    try {
+      await scheduler.run(() => this.over || this.violation !== undefined);
+      if (this.violation === undefined && !this.over) violated(0, 'the world stood still before its end');
+    } catch (error) {
+      if (!(error instanceof Violation)) throw error;
+      this.fail(error);
+    }
+    for (const life of this.everybody) life.dead = true;
+    return {
+      violation: this.violation,
+      steps: scheduler.steps,
+      kills: this.kills,
+      recorded: this.truth.log.length,
+      answers: this.answers,
+      virtualMs: scheduler.nowMs,
+    };
+  }
+
+  private fail(violation: Violation): void {
+    this.violation ??= violation;
+  }
+
+  private clockOf(life: Life, wall: WallClock): SimClock {
+    return new SimClock(this.scheduler, life, wall, this.random.fork());
+  }
+
+  private start(slot: number): void {
+    const { disk, network, scheduler, plan } = this;
+    const life = new Life(`process ${slot}.${this.everybody.length}`, slot, scheduler.nowMs);
+    this.everybody.push(life);
+    const clock = this.clockOf(life, this.walls[slot]!);
+    const { ports } = disk;
+    const witness: Witness = (method, args, result) => this.witnessed(method, args, result);
+    const wrapped = {
+      eventStore: network.wrap(ports.eventStore, life, witness),
+      eventFeed: network.wrap(ports.eventFeed, life),
+      viewStore: network.wrap(ports.viewStore, life, witness),
+      snapshotStore: network.wrap(ports.snapshotStore, life),
+      checkpointStore: network.wrap(ports.checkpointStore, life, witness),
+      quarantine: network.wrap(ports.quarantine, life),
+    };
+    const cache = plan.cache ? network.wrap(this.cache, life) : undefined;
+    const process = new SimProcess(life.name, wrapped, cache, clock, {
+      leaseMs: plan.leaseMs,
+      pageSize: plan.pageMax === 1_000 ? 1_000 : plan.pageMax * 2,
+    });
+    const running: Running = { life, process, up: { started: false } };
+    this.slots[slot] = running;
+    void process.start().then(
+      () => {
+        running.up.started = true;
+        for (const mirror of this.mirrors) {
+          if (plan.processes === 1 || this.mirrors.indexOf(mirror) % plan.processes === slot)
+            void mirror.follow(process.projections.view(mirror.view), life, (ms) => clock.sleep(ms));
+        }
+      },
+      (error: unknown) => {
+        if (life.dead) return;
+        if (!isRetryable(error)) this.fail(new Violation(0, `a process could not start: ${String(error)}`));
+        this.kill(running, 300);
+      },
+    );
+  }
+
+  /** What the disk has done, told before anybody learns of it. */
+  private witnessed(method: string, args: readonly unknown[], result: unknown): void {
+    if (method === 'append') this.truth.appended(args[0] as readonly Append[], result as readonly AppendResult[]);
+    else if (method === 'commit') this.truth.committed(args[0] as ViewCommit);
+    else if (method === 'save' && args.length === 3)
+      this.truth.wrote(args[0] as string, (args[2] as { readonly epoch: number }).epoch);
+    else if (method === 'claim') this.truth.claimed(result as OwnerRow | undefined);
+  }
+
+  private kill(running: Running, restartMs: number): void {
+    const { life } = running;
+    if (life.dead) return;
+    life.dead = true;
+    life.deferred.length = 0;
+    this.kills++;
+    if (this.slots[life.slot] !== running) return;
+    this.slots[life.slot] = undefined;
+    this.scheduler.after(restartMs, () => {
+      if (this.slots[life.slot] === undefined) this.start(life.slot);
+    });
+  }
+
+  /** A process that was told to die at one of its calls. */
+  private called(life: Life, method: string, phase: string): void {
+    for (const [i, one] of this.armed.entries()) {
+      const { on, to, restartMs } = one.action;
+      if (to !== life.slot || on!.method !== method || on!.phase !== phase || life.dead) continue;
+      if (--one.left > 0) continue;
+      this.armed.splice(i, 1);
+      const running = this.slots[life.slot];
+      if (running?.life === life) this.kill(running, restartMs);
+      return;
+    }
+  }
+
+  private act(action: Action): void | Promise<void> {
+    switch (action.kind) {
+      case 'send':
+        this.waiting++;
+        this.send(action, 0);
+        return undefined;
+      case 'ask':
+        return this.ask(action);
+      case 'kill': {
+        const running = this.slots[action.to];
+        if (action.on !== undefined) this.armed.push({ action, left: action.on.nth });
+        else if (running !== undefined) this.kill(running, action.restartMs);
+        return undefined;
+      }
+      case 'pause':
+        return this.pause(action.to, action.forMs, action.replaced);
+      case 'clock':
+        this.walls[action.to]!.offsetMs += action.byMs;
+        this.offsetMaxMs = Math.max(this.offsetMaxMs, this.walls[action.to]!.offsetMs);
+        return undefined;
+      case 'inspect':
+        return this.inspector.inspect();
+      case 'forget':
+        return this.forget();
+      case 'retry-parked': {
+        const running = this.slots[action.to];
+        if (running?.up.started === true) this.scheduler.after(0, () => retryParked(running), running.life);
+        return undefined;
+      }
+    }
+  }
+
+  private pause(slot: number, forMs: number, replaced: boolean): void {
+    const running = this.slots[slot];
+    if (running === undefined || running.life.paused) return;
+    const { life } = running;
+    life.paused = true;
+    if (replaced) this.start(slot);
+    this.scheduler.after(forMs, () => this.resume(life));
+  }
+
+  private resume(life: Life): void {
+    if (!life.paused) return;
+    life.paused = false;
+    // What came meanwhile comes now, in order, each with its own turn.
+    for (const run of life.deferred.splice(0)) this.scheduler.at(this.scheduler.nowMs, run, life);
+  }
+
+  private async forget(): Promise<void> {
+    const context = {
+      context: 'simulation',
+      clock: this.clockOf(new Life('cache', -1, 0), { offsetMs: 0 }),
+      logger: quiet,
+    };
+    this.cache = (inMemoryCache({ entriesMax: 40 }).create(context) as Layer<'transient'>).ports.transientCache;
+  }
+
+  /** A message on its way: sent again, to whoever answers, until it is. */
+  private send(action: Send, tries: number): void {
+    const running = this.slots[(action.to + tries) % this.plan.processes];
+    const again = (): void => {
+      if (action.once && tries > 0) this.waiting--;
+      else this.scheduler.after(20 + this.random.real() * 200, () => this.send(action, tries + 1));
+    };
+    if (running === undefined || !running.up.started) {
+      this.scheduler.after(100, () => this.send(action, tries));
+      return;
+    }
+    let settled = false;
+    const settle = (then: () => void): void => {
+      if (settled) return;
+      settled = true;
+      then();
+    };
+    this.scheduler.after(TIMEOUT_MS, () => settle(again));
+    // A paused process takes it when it goes on; a dead one never.
+    this.scheduler.after(0, () => this.deliver(action, running, settle, again), running.life);
+  }
+
+  private deliver(action: Send, running: Running, settle: (then: () => void) => void, again: () => void): void {
+    running.life.called();
+    const inputs = action.items.map((draft) => inputOf(draft, this.random));
+    const { bus } = running.process;
+    const answered = action.how === 'call' ? bus.record(inputs) : bus.record(streamOf(inputs));
+    answered.then(
+      (summary) => {
+        if (running.life.dead) return;
+        running.life.calls--;
+        this.acknowledged(action, summary);
+        settle(() => {
+          this.waiting--;
+        });
+      },
+      (error: unknown) => {
+        if (running.life.dead) return;
+        running.life.calls--;
+        if (!isRetryable(error)) this.fail(new Violation(0, `record() rejected with ${String(error)}`));
+        settle(again);
+      },
+    );
+  }
+
+  /** Law 1: what is acknowledged is there, now and for good. */
+  private acknowledged(action: Send, summary: RecordSummary): void {
+    const { received, recorded, repeated, conflicting } = summary;
+    if (received !== action.items.length || recorded + repeated + conflicting !== received)
+      this.fail(
+        new Violation(
+          1,
+          `of ${action.items.length} events came ${JSON.stringify({ ...summary, items: summary.items.map((item) => item.outcome) })}`,
+        ),
+      );
+    for (const draft of action.items) {
+      if (!this.truth.has(draft)) this.fail(new Violation(1, `acknowledged and not stored: ${JSON.stringify(draft)}`));
+    }
+  }
+
+  private ask(action: Ask): void {
+    const running = this.slots[action.to];
+    if (running?.up.started === true) this.scheduler.after(0, () => this.askOf(running, action), running.life);
+  }
+
+  private askOf(running: Running, action: Ask): void {
+    const { process, life } = running;
+    const now = EPOCH_MS + Math.floor(this.scheduler.nowMs) + this.walls[action.to]!.offsetMs;
+    const lastId = this.truth.log.at(-1)?.processingId;
+    const knownAt = action.agoMs === undefined ? lastId : now - action.agoMs;
+    const question = { id: action.id, asOf: action.asOf === undefined ? undefined : EPOCH_MS + action.asOf, knownAt };
+    void this.inspector.ask(process, question).then(
+      () => {
+        this.answers++;
+      },
+      (error: unknown) => {
+        if (life.dead) return;
+        if (error instanceof Violation) this.fail(error);
+        else if (!isRetryable(error) && (error as Partial<ConcursusError>).code !== 'NOT_YET_KNOWN')
+          this.fail(new Violation(0, `a question was refused: ${String(error)}`));
+      },
+    );
+  }
+
+  /** All trouble ends; from here on everything must come right. */
+  private calmDown(): void {
+    // Clocks are set right, and none is behind what any of them has shown.
+    for (const wall of this.walls) wall.offsetMs = this.offsetMaxMs;
+    Object.assign(this.weather, { latencyMs: 2, failRate: 0, lostAckRate: 0, twiceRate: 0 });
+    this.armed.length = 0;
+    for (const life of this.everybody) if (!life.dead) this.resume(life);
+    for (let slot = 0; slot < this.plan.processes; slot++) if (this.slots[slot] === undefined) this.start(slot);
+    this.watchCalm(this.scheduler.nowMs + CALM_MS, 0);
+  }
+
+  private watchCalm(untilMs: number, released: number): void {
+    this.scheduler.after(200, async () => {
+      const lag = this.waiting > 0 ? `${this.waiting} messages are not answered` : await this.inspector.lag();
+      if (lag === undefined && released < 1) {
+        // What can be released is: in whichever process runs the projection.
+        for (const running of this.slots) retryParked(running);
+        this.watchCalm(untilMs, released + 1);
+        return;
+      }
+      if (lag === undefined) {
+        await this.finish();
+        return;
+      }
+      if (this.scheduler.nowMs > untilMs) violated(7, `after ${CALM_MS} ms without trouble ${lag}`);
+      this.watchCalm(untilMs, released);
+    });
+  }
+
+  private async finish(): Promise<void> {
+    await this.inspector.finish();
+    const asked = this.slots[this.random.int(0, this.plan.processes - 1)]!;
+    void this.inspector
+      .askAgain(asked.process)
+      .then(async () => {
+        for (const life of this.everybody) {
+          if (life.outstandingMax > OUTSTANDING_MAX + 3 * life.callsMax)
+            violated(12, `${life.name} waited for ${life.outstandingMax} port calls at once`);
+        }
+        await Promise.all(this.slots.map((running) => running!.process.stop()));
+        this.over = true;
+      })
+      .catch((error: unknown) => {
+        this.fail(error instanceof Violation ? error : new Violation(0, `the end failed: ${String(error)}`));
+      });
+    this.scheduler.after(60_000, () => violated(7, 'the processes did not stop within 60,000 ms'));
+  }
+}
+
+const quiet = { log: () => undefined, warn: () => undefined, error: () => undefined };
+
+function retryParked(running: Running | undefined): void {
+  if (running?.up.started !== true) return;
+  for (const view of ['fragile', 'by-event']) void running.process.projections.retryParked(view).catch(() => undefined);
+}
+
+function isRetryable(error: unknown): boolean {
+  return typeof error === 'object' && error !== null && (error as { retryable?: unknown }).retryable === true;
+}
+
+function inputOf(draft: Draft, random: Random): EventInput {
+  if (draft.kind === 'correction') {
+    const { target } = draft;
+    return correctionEvent({
+      aggregateType: 'thing',
+      aggregateId: draft.id,
+      kind: draft.does,
+      target: {
+        at: EPOCH_MS + target.time,
+        streamId: target.stream,
+        sequence: target.sequence,
+        name: target.name,
+        ...(draft.exact ? { digest: countedOf(target).digest } : {}),
+      },
+      decidedAt: EPOCH_MS + draft.decidedAt,
+      streamId: draft.stream,
+      sequence: draft.sequence,
+      ...(draft.time === undefined ? {} : { at: EPOCH_MS + draft.time }),
+      ...(draft.says === undefined
+        ? {}
+        : { parameters: JSON.parse(contentOf(draft.says, target.name)) as Record<string, unknown> }),
+    });
+  }
+  const { who, amount } = draft;
+  // Keys in both orders: content does not depend on it.
+  const says = random.chance(0.5) ? { who, amount } : { amount, who };
+  return {
+    aggregateType: Thing.name.toLowerCase(),
+    aggregateId: draft.id,
+    name: draft.name,
+    at: EPOCH_MS + draft.time,
+    streamId: draft.stream,
+    sequence: draft.sequence,
+    parameters: draft.name === 'moved' ? says : { who },
+  };
+}
+
+async function* streamOf(inputs: readonly EventInput[]): AsyncGenerator<EventInput> {
+  yield* inputs;
+}
