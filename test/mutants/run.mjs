@@ -36,8 +36,7 @@ function copied() {
     if (name === '@concursus' || name.startsWith('.')) continue;
     symlinkSync(join(root, 'node_modules', name), join(modules, name));
   }
-  for (const name of ['core', 'testing'])
-    symlinkSync(join(place, 'packages', name), join(modules, '@concursus', name));
+  for (const name of ['core', 'testing']) symlinkSync(join(place, 'packages', name), join(modules, '@concursus', name));
   return place;
 }
 
@@ -67,7 +66,9 @@ try {
     if (found !== null) console.log(`✓ ${name} (${what})\n    ${found[1]}, ${seconds} s: ${found[2]}`);
     else {
       failed++;
-      console.log(`✗ ${name} (${what})\n    nothing found in ${SEEDS} seeds, ${seconds} s\n${result.stdout}${result.stderr}`);
+      console.log(
+        `✗ ${name} (${what})\n    nothing found in ${SEEDS} seeds, ${seconds} s\n${result.stdout}${result.stderr}`,
+      );
     }
     run('git', ['apply', '-R', '-C1', path], place);
   }
