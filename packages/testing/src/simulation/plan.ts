@@ -31,6 +31,7 @@ export interface CorrectionDraft {
   readonly says?: { readonly who: string; readonly amount: number };
 }
 
+/** What a source or a corrector sends. */
 export type Draft = EventDraft | CorrectionDraft;
 
 /** Which of a process's next calls of a port's method ends it: before it is done, when it is done, or when the answer came. */

@@ -1,6 +1,7 @@
 /**
  * Runs a plan: processes on one store, senders that try again until they are answered, askers, and everything that goes
- * wrong. Then all trouble ends, what is due is awaited, and the laws are checked (laws.ts).
+ * wrong. Then all trouble ends, what is due is awaited, and the laws are checked (laws.ts). Over 400 lines, and one subject:
+ * what can happen in one world.
  */
 import {
   correctionEvent,
