@@ -4,4 +4,5 @@ export type { Action, CallPoint, CorrectionDraft, Draft, EventDraft, Plan } from
 export { runWorld, type Outcome } from './world.js';
 export { shrinkPlan, type Shrunk } from './shrink.js';
 export { allFeatures, planText, simulate, type Finding, type SimulateOptions, type Simulated } from './simulate.js';
+export { runSettlingWorld, type SettlingOutcome } from './settling-world.js';
 export { Violation } from './violation.js';

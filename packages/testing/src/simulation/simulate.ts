@@ -1,6 +1,7 @@
 /** Many worlds, one after the other: what `npm run simulate` and the spec call. */
 import { planOf, type Features } from './generate.js';
 import type { Plan } from './plan.js';
+import { runSettlingWorld } from './settling-world.js';
 import type { Violation } from './violation.js';
 import { runWorld, type Outcome } from './world.js';
 
@@ -32,12 +33,19 @@ export interface Simulated {
   readonly findings: readonly Finding[];
 }
 
+/** Every third seed has a world about time beside its own. */
+const SETTLING_EVERY = 3;
+
 /** Runs the worlds of consecutive seeds. */
 export async function simulate(options: SimulateOptions): Promise<Simulated> {
   const totals = { worlds: 0, steps: 0, kills: 0, recorded: 0, answers: 0, virtualMs: 0 };
   const findings: Finding[] = [];
   for (let seed = options.from; seed < options.from + options.seeds; seed++) {
-    const outcome = await runWorld(planOf(seed, options.features ?? allFeatures));
+    let outcome = await runWorld(planOf(seed, options.features ?? allFeatures));
+    if (outcome.violation === undefined && seed % SETTLING_EVERY === 0) {
+      const settling = await runSettlingWorld(seed);
+      outcome = { ...outcome, violation: settling.violation, steps: outcome.steps + settling.steps };
+    }
     totals.worlds++;
     totals.steps += outcome.steps;
     totals.kills += outcome.kills;
