@@ -30,7 +30,7 @@ type Row = Readonly<Record<string, unknown>>;
 
 const ALL = { limit: 10_000 };
 /** Whether projections apply corrections: until they do, views are judged in worlds without any. */
-const VIEWS_ARE_CORRECTED = false;
+const VIEWS_ARE_CORRECTED = true;
 
 export class Inspector {
   /** Looks at the disk itself: nothing of it is delayed or fails. */
