@@ -102,6 +102,7 @@ export function planOf(seed: number, features: Features): Plan {
     pageMax: hot ? random.int(1, 2) : random.pick([1, 2, 3, 7, 1_000]),
     leaseMs: 3_000,
     cache: random.chance(0.6),
+    effects: random.chance(0.5),
     clockOffsets: Array.from({ length: processes }, () => clockOffset(random)),
     actions,
   };

@@ -11,6 +11,7 @@ import {
   type ViewRow,
 } from '@concursus/core';
 import { Thing } from './domain.js';
+import { HANDLER_VIEW } from './effects.js';
 import type { Mirror } from './mirror.js';
 import { sameText } from './mirror.js';
 import { historiesOf, isPoisoned, livingOf, rowsOf, stateOf, VIEWS, type Counted, type ViewName } from './model.js';
@@ -55,10 +56,10 @@ export class Inspector {
   }
 
   /** What is still to come, in words; undefined when everything recorded is everywhere. */
-  async lag(): Promise<string | undefined> {
+  async lag(effects: boolean): Promise<string | undefined> {
     const { log } = this.truth;
     if (log.length === 0) return undefined;
-    for (const view of [...VIEWS, CATALOGUE]) {
+    for (const view of [...VIEWS, CATALOGUE, ...(effects ? [HANDLER_VIEW] : [])]) {
       const at = await this.placeOf(view);
       if (at < log.length) return `the view "${view}" stands at ${at} of ${log.length}`;
     }

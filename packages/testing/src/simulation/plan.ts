@@ -96,6 +96,8 @@ export interface Plan {
   readonly pageMax: number;
   readonly leaseMs: number;
   readonly cache: boolean;
+  /** Whether a durable handler calls the other side for each move. */
+  readonly effects: boolean;
   /** What each process's wall clock is off by at the start. */
   readonly clockOffsets: readonly number[];
   readonly actions: readonly Action[];

@@ -81,7 +81,7 @@ export class Network {
   }
 
   /** One call, done and answered when its events come. */
-  private call(life: Life, method: string, work: () => Promise<unknown>, page = false): Promise<unknown> {
+  call(life: Life, method: string, work: () => Promise<unknown>, page = false): Promise<unknown> {
     if (life.dead) return new Promise(() => undefined);
     const { random, weather, scheduler } = this;
     // Most reads are near: nothing comes between their question and their answer.

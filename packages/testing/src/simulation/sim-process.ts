@@ -6,6 +6,7 @@ import {
   Deduplicator,
   EventBus,
   EventRegistry,
+  HandlerRunner,
   handlersOf,
   Histories,
   inMemory,
@@ -15,12 +16,14 @@ import {
   Projections,
   States,
   type Clock,
+  type EffectContext,
   type Layer,
   type LayerLogger,
   type PersistentPorts,
   type ProjectionModel,
   type TransientCache,
 } from '@concursus/core';
+import { IN_FLIGHT_MAX } from './effects.js';
 import { ByEvent, ByState, Fragile, Thing } from './domain.js';
 
 const quiet: LayerLogger = { log: () => undefined, warn: () => undefined, error: () => undefined };
@@ -49,6 +52,7 @@ export class SimProcess {
   readonly projections: Projections;
   readonly catalogue: Catalogue;
   private readonly runner: ProjectionRunner;
+  private readonly handlers: HandlerRunner | undefined;
   private readonly deduplicator: Deduplicator | undefined;
 
   constructor(
@@ -57,6 +61,7 @@ export class SimProcess {
     cache: TransientCache | undefined,
     clock: Clock,
     options: { readonly leaseMs: number; readonly pageSize: number },
+    effect?: (context: EffectContext) => Promise<void>,
   ) {
     const { eventStore: store, eventFeed: feed, viewStore: views, checkpointStore: checkpoints, quarantine } = ports;
     this.deduplicator =
@@ -81,6 +86,23 @@ export class SimProcess {
     this.histories = new Histories(store, registry, clock);
     this.states = new States(store, registry, this.histories);
     const parts = { store, feed, views, checkpoints, registry, clock, logger: quiet, process: name };
+    const model = registry.aggregate(Thing).events.get('moved')!;
+    this.handlers =
+      effect === undefined
+        ? undefined
+        : new HandlerRunner(
+            { ...parts, context: 'simulation' },
+            [
+              {
+                name: 'notify',
+                schedule: 'durable',
+                from: 'beginning',
+                inFlightMax: IN_FLIGHT_MAX,
+                handlers: [{ model, handle: (_, context) => effect(context) }],
+              },
+            ],
+            { leaseMs: options.leaseMs, beatMs: options.leaseMs / 3 },
+          );
     this.runner = new ProjectionRunner(parts, models, {
       leaseMs: options.leaseMs,
       beatMs: options.leaseMs / 3,
@@ -96,12 +118,14 @@ export class SimProcess {
   /** @throws what a port throws: the process then ends, as an application does that cannot start */
   async start(): Promise<void> {
     await this.deduplicator?.open(this.ports.checkpointStore);
+    await this.handlers?.start();
     await this.runner.start();
   }
 
   /** As an application that is told to stop: finishes what is under way and gives up what it owns. */
   async stop(): Promise<void> {
     await this.bus.drain();
+    await this.handlers?.stop();
     await this.runner.stop();
   }
 }

@@ -99,6 +99,11 @@ export class Truth {
       violated(7, `the checkpoint of "${view.name}" moved from ${expected} back to ${checkpoint}`);
   }
 
+  /** How often the owner row of this name was won. */
+  ownersOf(name: string): number {
+    return this.epochs.get(name) ?? 0;
+  }
+
   has(draft: Draft): boolean {
     const { identity, content } = recordedOf(draft);
     return this.contents.get(identity)?.includes(content) === true;

@@ -10,6 +10,7 @@ import {
   type Append,
   type AppendResult,
   type ConcursusError,
+  type EffectContext,
   type EventInput,
   type Layer,
   type OwnerRow,
@@ -18,6 +19,7 @@ import {
   type ViewCommit,
 } from '@concursus/core';
 import { Thing } from './domain.js';
+import { Effects, HANDLER_VIEW } from './effects.js';
 import { Inspector } from './laws.js';
 import { Mirror } from './mirror.js';
 import { countedOf, contentOf, VIEWS } from './model.js';
@@ -27,7 +29,7 @@ import { Life, Scheduler } from './scheduler.js';
 import { EPOCH_MS, SimClock, type WallClock } from './sim-clock.js';
 import { Network, type Weather, type Witness } from './sim-ports.js';
 import { SimProcess } from './sim-process.js';
-import { Truth } from './truth.js';
+import { ordinalOf, Truth } from './truth.js';
 import { violated, Violation } from './violation.js';
 
 /** What a run of a world came to. */
@@ -77,6 +79,7 @@ class World {
   private readonly everybody: Life[] = [];
   private readonly walls: WallClock[];
   private readonly armed: { readonly action: Kill; left: number }[] = [];
+  private readonly effects: Effects;
   private violation: Violation | undefined;
   private over = false;
   private offsetMaxMs: number;
@@ -93,6 +96,7 @@ class World {
     );
     const sends = plan.actions.filter((action): action is Send => action.kind === 'send');
     this.truth = new Truth(sends.flatMap((send) => send.items));
+    this.effects = new Effects(this.truth);
     const clock = this.clockOf(new Life('disk', -1, 0), { offsetMs: 0 });
     const context = { context: 'simulation', clock, logger: quiet };
     this.disk = inMemory().create(context) as Layer<'persistent'>;
@@ -153,10 +157,12 @@ class World {
       quarantine: network.wrap(ports.quarantine, life),
     };
     const cache = plan.cache ? network.wrap(this.cache, life) : undefined;
-    const process = new SimProcess(life.name, wrapped, cache, clock, {
-      leaseMs: plan.leaseMs,
-      pageSize: plan.pageMax === 1_000 ? 1_000 : plan.pageMax * 2,
-    });
+    const effect = async (context: EffectContext): Promise<void> => {
+      await network.call(life, 'effect', async () => this.effects.called(context));
+      if (!life.dead) this.effects.completed(context);
+    };
+    const options = { leaseMs: plan.leaseMs, pageSize: plan.pageMax === 1_000 ? 1_000 : plan.pageMax * 2 };
+    const process = new SimProcess(life.name, wrapped, cache, clock, options, plan.effects ? effect : undefined);
     const running: Running = { life, process, up: { started: false } };
     this.slots[slot] = running;
     void process.start().then(
@@ -178,8 +184,11 @@ class World {
   /** What the disk has done, told before anybody learns of it. */
   private witnessed(method: string, args: readonly unknown[], result: unknown): void {
     if (method === 'append') this.truth.appended(args[0] as readonly Append[], result as readonly AppendResult[]);
-    else if (method === 'commit') this.truth.committed(args[0] as ViewCommit);
-    else if (method === 'save' && args.length === 3)
+    else if (method === 'commit') {
+      const commit = args[0] as ViewCommit;
+      this.truth.committed(commit);
+      if (commit.view.name === HANDLER_VIEW) this.effects.committed(ordinalOf(commit.checkpoint));
+    } else if (method === 'save' && args.length === 3)
       this.truth.wrote(args[0] as string, (args[2] as { readonly epoch: number }).epoch);
     else if (method === 'claim') this.truth.claimed(result as OwnerRow | undefined);
   }
@@ -364,7 +373,8 @@ class World {
 
   private watchCalm(untilMs: number, released: number): void {
     this.scheduler.after(200, async () => {
-      const lag = this.waiting > 0 ? `${this.waiting} messages are not answered` : await this.inspector.lag();
+      const lag =
+        this.waiting > 0 ? `${this.waiting} messages are not answered` : await this.inspector.lag(this.plan.effects);
       if (lag === undefined && released < 1) {
         // What can be released is: in whichever process runs the projection.
         for (const running of this.slots) retryParked(running);
@@ -382,6 +392,7 @@ class World {
 
   private async finish(): Promise<void> {
     await this.inspector.finish();
+    this.effects.judge(this.truth.ownersOf('handler:notify'));
     const asked = this.slots[this.random.int(0, this.plan.processes - 1)]!;
     void this.inspector
       .askAgain(asked.process)

@@ -1,0 +1,51 @@
+/** The other side of side effects: it counts calls by idempotency key, and knows what the handler's ledger has acknowledged. */
+import type { EffectContext } from '@concursus/core';
+import type { Truth } from './truth.js';
+import { violated } from './violation.js';
+
+/** The handler's view: its checkpoint says up to where everything is done. */
+export const HANDLER_VIEW = '.handler.notify';
+/** Calls of one owner at once. */
+export const IN_FLIGHT_MAX = 3;
+
+export class Effects {
+  private readonly done = new Map<string, number>();
+  private readonly ended = new Map<string, number>();
+  private acknowledged = 0;
+
+  constructor(private readonly truth: Truth) {}
+
+  /** The remote side is called. Below the ledger's checkpoint nothing is called again (law 10). */
+  called({ processingId, idempotencyKey, attempt }: EffectContext): void {
+    const place = this.truth.log.findIndex((entry) => entry.processingId === processingId);
+    if (place < 0) violated(10, `a handler was called for ${processingId}, which is not recorded`);
+    const before = this.done.get(processingId);
+    if (place < this.acknowledged)
+      violated(10, `event ${place} was called again; the ledger has all up to ${this.acknowledged}`);
+    if (attempt < 1 || idempotencyKey.length !== 64)
+      violated(10, `call ${attempt} of event ${place} has no proper key`);
+    this.done.set(processingId, (before ?? 0) + 1);
+  }
+
+  /** The handler ended well in a living process. */
+  completed({ processingId }: EffectContext): void {
+    this.ended.set(processingId, (this.ended.get(processingId) ?? 0) + 1);
+  }
+
+  /** The ledger was committed: what it passes has been done. */
+  committed(place: number): void {
+    if (place <= this.acknowledged) return;
+    for (const [i, { draft, processingId }] of this.truth.log.entries()) {
+      if (i >= place || i < this.acknowledged || draft.kind !== 'event' || draft.name !== 'moved') continue;
+      if (!this.done.has(processingId) && !this.truth.corrected)
+        violated(10, `the ledger passed event ${i}, which was not done`);
+    }
+    this.acknowledged = place;
+  }
+
+  /** At the end: at most in-flight calls for each owner there was were completed twice. */
+  judge(owners: number): void {
+    const again = [...this.ended.values()].reduce((sum, count) => sum + count - 1, 0);
+    if (again > owners * IN_FLIGHT_MAX) violated(10, `${again} effects were done again, with ${owners} owners`);
+  }
+}
