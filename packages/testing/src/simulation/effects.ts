@@ -1,5 +1,6 @@
 /** The other side of side effects: it counts calls by idempotency key, and knows what the handler's ledger has acknowledged. */
 import type { EffectContext } from '@concursus/core';
+import type { Life } from './scheduler.js';
 import type { Truth } from './truth.js';
 import { violated } from './violation.js';
 
@@ -12,6 +13,10 @@ export class Effects {
   private readonly done = new Map<string, number>();
   private readonly ended = new Map<string, number>();
   private acknowledged = 0;
+  /** Done above the checkpoint, and in the ledger. */
+  private readonly held = new Set<string>();
+  /** Of each process: what ended since its last commit, and what had ended before that one was made. */
+  private readonly fresh = new Map<Life, { since: string[]; before: string[] }>();
 
   constructor(private readonly truth: Truth) {}
 
@@ -22,18 +27,29 @@ export class Effects {
     const before = this.done.get(processingId);
     if (place < this.acknowledged)
       violated(10, `event ${place} was called again; the ledger has all up to ${this.acknowledged}`);
+    if (this.held.has(processingId)) violated(10, `event ${place} was called again, and the ledger holds it`);
     if (attempt < 1 || idempotencyKey.length !== 64)
       violated(10, `call ${attempt} of event ${place} has no proper key`);
     this.done.set(processingId, (before ?? 0) + 1);
   }
 
   /** The handler ended well in a living process. */
-  completed({ processingId }: EffectContext): void {
+  completed({ processingId }: EffectContext, life: Life): void {
+    this.freshOf(life).since.push(processingId);
     this.ended.set(processingId, (this.ended.get(processingId) ?? 0) + 1);
   }
 
-  /** The ledger was committed: what it passes has been done. */
-  committed(place: number): void {
+  private freshOf(life: Life): { since: string[]; before: string[] } {
+    let fresh = this.fresh.get(life);
+    if (fresh === undefined) this.fresh.set(life, (fresh = { since: [], before: [] }));
+    return fresh;
+  }
+
+  /** The ledger was committed: what it passes has been done, and it holds what had ended when the commit before it was made. */
+  committed(place: number, life: Life): void {
+    const fresh = this.freshOf(life);
+    for (const id of fresh.before) this.held.add(id);
+    this.fresh.set(life, { since: [], before: fresh.since });
     if (place <= this.acknowledged) return;
     for (const [i, { draft, processingId }] of this.truth.log.entries()) {
       if (i >= place || i < this.acknowledged || draft.kind !== 'event' || draft.name !== 'moved') continue;

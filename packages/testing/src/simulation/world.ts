@@ -147,7 +147,7 @@ class World {
     this.everybody.push(life);
     const clock = this.clockOf(life, this.walls[slot]!);
     const { ports } = disk;
-    const witness: Witness = (method, args, result) => this.witnessed(method, args, result);
+    const witness: Witness = (method, args, result) => this.witnessed(life, method, args, result);
     const wrapped = {
       eventStore: network.wrap(ports.eventStore, life, witness),
       eventFeed: network.wrap(ports.eventFeed, life),
@@ -159,7 +159,7 @@ class World {
     const cache = plan.cache ? network.wrap(this.cache, life) : undefined;
     const effect = async (context: EffectContext): Promise<void> => {
       await network.call(life, 'effect', async () => this.effects.called(context));
-      if (!life.dead) this.effects.completed(context);
+      if (!life.dead) this.effects.completed(context, life);
     };
     const options = { leaseMs: plan.leaseMs, pageSize: plan.pageMax === 1_000 ? 1_000 : plan.pageMax * 2 };
     const process = new SimProcess(life.name, wrapped, cache, clock, options, plan.effects ? effect : undefined);
@@ -182,12 +182,12 @@ class World {
   }
 
   /** What the disk has done, told before anybody learns of it. */
-  private witnessed(method: string, args: readonly unknown[], result: unknown): void {
+  private witnessed(life: Life, method: string, args: readonly unknown[], result: unknown): void {
     if (method === 'append') this.truth.appended(args[0] as readonly Append[], result as readonly AppendResult[]);
     else if (method === 'commit') {
       const commit = args[0] as ViewCommit;
       this.truth.committed(commit);
-      if (commit.view.name === HANDLER_VIEW) this.effects.committed(ordinalOf(commit.checkpoint));
+      if (commit.view.name === HANDLER_VIEW) this.effects.committed(ordinalOf(commit.checkpoint), life);
     } else if (method === 'save' && args.length === 3)
       this.truth.wrote(args[0] as string, (args[2] as { readonly epoch: number }).epoch);
     else if (method === 'claim') this.truth.claimed(result as OwnerRow | undefined);
