@@ -87,7 +87,11 @@ export function planOf(seed: number, features: Features): Plan {
       send(again, random.chance(0.5) ? items : [random.pick(items)]);
     }
   }
-  const actions = [...sends, ...questions(random, ids, spanMs, processes)];
+  const snapshots = random.chance(0.5);
+  // Snapshots are laid by whoever asks: much must be asked for them to be used.
+  const asked = questions(random, ids, spanMs, processes);
+  const more = snapshots ? [1, 2, 3].flatMap(() => questions(random, ids, spanMs, processes)) : [];
+  const actions = [...sends, ...asked, ...more];
   if (!calm) actions.push(...troubles(random, spanMs, processes));
   actions.sort((a, b) => a.at - b.at);
   const bad = calm ? 0 : random.pick([0, 0.01, 0.05, 0.15]);
@@ -103,6 +107,7 @@ export function planOf(seed: number, features: Features): Plan {
     leaseMs: 3_000,
     cache: random.chance(0.6),
     effects: random.chance(0.5),
+    snapshots,
     clockOffsets: Array.from({ length: processes }, () => clockOffset(random)),
     actions,
   };

@@ -45,7 +45,11 @@ export class Inspector {
     clock: Clock,
     private readonly mirrors: readonly Mirror[],
   ) {
-    this.eye = new SimProcess('inspector', ports, undefined, clock, { leaseMs: 2_000, pageSize: 1_000 });
+    this.eye = new SimProcess('inspector', ports, undefined, clock, {
+      leaseMs: 2_000,
+      pageSize: 1_000,
+      snapshots: false,
+    });
   }
 
   /** Law 6 and 7 at any moment: each view equals the model of what stands before its checkpoint. */

@@ -96,6 +96,7 @@ export interface Plan {
   readonly pageMax: number;
   readonly leaseMs: number;
   readonly cache: boolean;
+  readonly snapshots: boolean;
   /** Whether a durable handler calls the other side for each move. */
   readonly effects: boolean;
   /** What each process's wall clock is off by at the start. */

@@ -77,6 +77,8 @@ function simpler(plan: Plan): Partial<Plan>[] {
     { clockOffsets: plan.clockOffsets.map(() => 0) },
     { pageMax: 1_000 },
     { cache: false },
+    { snapshots: false },
+    { effects: false },
   ];
 }
 

@@ -14,6 +14,7 @@ import {
   projectionModel,
   ProjectionRunner,
   Projections,
+  Snapshots,
   States,
   type Clock,
   type EffectContext,
@@ -51,6 +52,7 @@ export class SimProcess {
   readonly states: States;
   readonly projections: Projections;
   readonly catalogue: Catalogue;
+  private readonly snapshots: Snapshots | undefined;
   private readonly runner: ProjectionRunner;
   private readonly handlers: HandlerRunner | undefined;
   private readonly deduplicator: Deduplicator | undefined;
@@ -60,7 +62,7 @@ export class SimProcess {
     private readonly ports: PersistentPorts,
     cache: TransientCache | undefined,
     clock: Clock,
-    options: { readonly leaseMs: number; readonly pageSize: number },
+    options: { readonly leaseMs: number; readonly pageSize: number; readonly snapshots: boolean },
     effect?: (context: EffectContext) => Promise<void>,
   ) {
     const { eventStore: store, eventFeed: feed, viewStore: views, checkpointStore: checkpoints, quarantine } = ports;
@@ -84,7 +86,14 @@ export class SimProcess {
       onError: () => undefined,
     });
     this.histories = new Histories(store, registry, clock);
-    this.states = new States(store, registry, this.histories);
+    // Of histories as short as these too.
+    this.snapshots = options.snapshots
+      ? new Snapshots(
+          { store, snapshots: ports.snapshotStore, clock, onError: () => undefined },
+          { everyEvents: 2, keep: 4 },
+        )
+      : undefined;
+    this.states = new States(store, registry, this.histories, this.snapshots);
     const parts = { store, feed, views, checkpoints, registry, clock, logger: quiet, process: name };
     const model = registry.aggregate(Thing).events.get('moved')!;
     this.handlers =
@@ -126,6 +135,7 @@ export class SimProcess {
   async stop(): Promise<void> {
     await this.bus.drain();
     await this.handlers?.stop();
+    await this.snapshots?.stop();
     await this.runner.stop();
   }
 }

@@ -161,7 +161,11 @@ class World {
       await network.call(life, 'effect', async () => this.effects.called(context));
       if (!life.dead) this.effects.completed(context, life);
     };
-    const options = { leaseMs: plan.leaseMs, pageSize: plan.pageMax === 1_000 ? 1_000 : plan.pageMax * 2 };
+    const options = {
+      leaseMs: plan.leaseMs,
+      pageSize: plan.pageMax === 1_000 ? 1_000 : plan.pageMax * 2,
+      snapshots: plan.snapshots,
+    };
     const process = new SimProcess(life.name, wrapped, cache, clock, options, plan.effects ? effect : undefined);
     const running: Running = { life, process, up: { started: false } };
     this.slots[slot] = running;
