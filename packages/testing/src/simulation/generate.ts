@@ -214,7 +214,7 @@ function troubles(random: Random, spanMs: number, processes: number): Action[] {
   for (let i = random.pick([0, 0, 1, 3]); i > 0; i--) {
     actions.push({ at: at(), kind: 'clock', to: to(), byMs: random.pick([-3_600_000, -1_500, -20, 700]) });
   }
-  for (let i = random.pick([0, 0, 1]); i > 0; i--) actions.push({ at: at(), kind: 'forget' });
+  for (let i = random.pick([0, 1, 2]); i > 0; i--) actions.push({ at: at(), kind: 'forget' });
   for (let i = random.pick([0, 0, 1]); i > 0; i--) actions.push({ at: at(), kind: 'retry-parked', to: to() });
   return actions;
 }

@@ -156,7 +156,13 @@ class World {
       checkpointStore: network.wrap(ports.checkpointStore, life, witness),
       quarantine: network.wrap(ports.quarantine, life),
     };
-    const cache = plan.cache ? network.wrap(this.cache, life) : undefined;
+    // Whatever the cache is by then: it may have been emptied.
+    const shared: TransientCache = {
+      getMany: (keys) => this.cache.getMany(keys),
+      setMany: (entries, ttlMs) => this.cache.setMany(entries, ttlMs),
+      deleteMany: (keys) => this.cache.deleteMany(keys),
+    };
+    const cache = plan.cache ? network.wrap(shared, life) : undefined;
     const effect = async (context: EffectContext): Promise<void> => {
       await network.call(life, 'effect', async () => this.effects.called(context));
       if (!life.dead) this.effects.completed(context, life);
@@ -271,13 +277,13 @@ class World {
     for (const run of life.deferred.splice(0)) this.scheduler.at(this.scheduler.nowMs, run, life);
   }
 
+  /** Law 13: the cache and all snapshots are gone. */
   private async forget(): Promise<void> {
-    const context = {
-      context: 'simulation',
-      clock: this.clockOf(new Life('cache', -1, 0), { offsetMs: 0 }),
-      logger: quiet,
-    };
+    const clock = this.clockOf(new Life('cache', -1, 0), { offsetMs: 0 });
+    const context = { context: 'simulation', clock, logger: quiet };
     this.cache = (inMemoryCache({ entriesMax: 40 }).create(context) as Layer<'transient'>).ports.transientCache;
+    for (const id of new Set(this.truth.log.map((entry) => entry.draft.id)))
+      await this.disk.ports.snapshotStore.remove({ tenant: '', type: 'thing', id }, 1, '');
   }
 
   /** A message on its way: sent again, to whoever answers, until it is. */
