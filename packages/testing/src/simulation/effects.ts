@@ -13,6 +13,8 @@ export class Effects {
   private readonly done = new Map<string, number>();
   private readonly ended = new Map<string, number>();
   private acknowledged = 0;
+  /** Who committed last. */
+  private owner: Life | undefined;
   /** Done above the checkpoint, and in the ledger. */
   private readonly held = new Set<string>();
   /** Of each process: what ended since its last commit, and what had ended before that one was made. */
@@ -20,17 +22,24 @@ export class Effects {
 
   constructor(private readonly truth: Truth) {}
 
-  /** The remote side is called. Below the ledger's checkpoint nothing is called again (law 10). */
-  called({ processingId, idempotencyKey, attempt }: EffectContext): void {
+  /**
+   * The handler is called. What its owner's ledger has, nothing is called for again (law 10); a former owner that was paused
+   * between its commit and its call cannot know better, and counts among the repeats.
+   */
+  calling({ processingId, idempotencyKey, attempt }: EffectContext, life: Life): void {
     const place = this.truth.log.findIndex((entry) => entry.processingId === processingId);
     if (place < 0) violated(10, `a handler was called for ${processingId}, which is not recorded`);
-    const before = this.done.get(processingId);
-    if (place < this.acknowledged)
-      violated(10, `event ${place} was called again; the ledger has all up to ${this.acknowledged}`);
-    if (this.held.has(processingId)) violated(10, `event ${place} was called again, and the ledger holds it`);
     if (attempt < 1 || idempotencyKey.length !== 64)
       violated(10, `call ${attempt} of event ${place} has no proper key`);
-    this.done.set(processingId, (before ?? 0) + 1);
+    if (life !== this.owner) return;
+    if (this.held.has(processingId)) violated(10, `event ${place} was called again, and the ledger holds it`);
+    if (place < this.acknowledged)
+      violated(10, `event ${place} was called again; the ledger has all up to ${this.acknowledged}`);
+  }
+
+  /** The other side does it. */
+  called({ processingId }: EffectContext): void {
+    this.done.set(processingId, (this.done.get(processingId) ?? 0) + 1);
   }
 
   /** The handler ended well in a living process. */
@@ -47,6 +56,7 @@ export class Effects {
 
   /** The ledger was committed: what it passes has been done, and it holds what had ended when the commit before it was made. */
   committed(place: number, life: Life): void {
+    this.owner = life;
     const fresh = this.freshOf(life);
     for (const id of fresh.before) this.held.add(id);
     this.fresh.set(life, { since: [], before: fresh.since });

@@ -80,6 +80,9 @@ class World {
   private readonly walls: WallClock[];
   private readonly armed: { readonly action: Kill; left: number }[] = [];
   private readonly effects: Effects;
+  private readonly commits = new WeakSet<ViewCommit>();
+  /** Those that were replaced while they were paused are among them. */
+  private readonly runs: Running[] = [];
   private violation: Violation | undefined;
   private over = false;
   private offsetMaxMs: number;
@@ -133,6 +136,15 @@ class World {
     };
   }
 
+  /** A check inside of production code, which would take a violation for an error of its own. */
+  private watchful(check: () => void): void {
+    try {
+      check();
+    } catch (error) {
+      this.fail(error as Violation);
+    }
+  }
+
   private fail(violation: Violation): void {
     this.violation ??= violation;
   }
@@ -164,6 +176,7 @@ class World {
     };
     const cache = plan.cache ? network.wrap(shared, life) : undefined;
     const effect = async (context: EffectContext): Promise<void> => {
+      this.watchful(() => this.effects.calling(context, life));
       await network.call(life, 'effect', async () => this.effects.called(context));
       if (!life.dead) this.effects.completed(context, life);
     };
@@ -175,6 +188,7 @@ class World {
     const process = new SimProcess(life.name, wrapped, cache, clock, options, plan.effects ? effect : undefined);
     const running: Running = { life, process, up: { started: false } };
     this.slots[slot] = running;
+    this.runs.push(running);
     void process.start().then(
       () => {
         running.up.started = true;
@@ -197,7 +211,11 @@ class World {
     else if (method === 'commit') {
       const commit = args[0] as ViewCommit;
       this.truth.committed(commit);
-      if (commit.view.name === HANDLER_VIEW) this.effects.committed(ordinalOf(commit.checkpoint), life);
+      // The same commit again, by a driver or after a lost answer, holds nothing more.
+      if (commit.view.name === HANDLER_VIEW && !this.commits.has(commit)) {
+        this.commits.add(commit);
+        this.effects.committed(ordinalOf(commit.checkpoint), life);
+      }
     } else if (method === 'save' && args.length === 3)
       this.truth.wrote(args[0] as string, (args[2] as { readonly epoch: number }).epoch);
     else if (method === 'claim') this.truth.claimed(result as OwnerRow | undefined);
@@ -387,7 +405,7 @@ class World {
         this.waiting > 0 ? `${this.waiting} messages are not answered` : await this.inspector.lag(this.plan.effects);
       if (lag === undefined && released < 1) {
         // What can be released is: in whichever process runs the projection.
-        for (const running of this.slots) retryParked(running);
+        for (const running of this.runs) if (!running.life.dead) retryParked(running);
         this.watchCalm(untilMs, released + 1);
         return;
       }
@@ -411,7 +429,7 @@ class World {
           if (life.outstandingMax > OUTSTANDING_MAX + 3 * life.callsMax)
             violated(12, `${life.name} waited for ${life.outstandingMax} port calls at once`);
         }
-        await Promise.all(this.slots.map((running) => running!.process.stop()));
+        await Promise.all(this.runs.filter(({ life }) => !life.dead).map(({ process }) => process.stop()));
         this.over = true;
       })
       .catch((error: unknown) => {
