@@ -4,10 +4,10 @@
  * Also the form in which a history is shown.
  */
 import { canonicalJson, isForbiddenKey } from './canonical-json.js';
+import { CORRECTION } from './correction.js';
 import { InvalidEventError } from './errors.js';
 import type { InvalidEventCode } from './errors.js';
 import type { EventInput } from './event-input.js';
-import { INITIAL, TERMINAL } from './event.js';
 import type { Fact, Parameters } from './event.js';
 import { checkAggregateId, checkMetadata, checkName, checkSequence, checkStreamId, checkTenant } from './identity.js';
 import { limits } from './limits.js';
@@ -204,8 +204,12 @@ function processingIdOf(value: unknown): string {
 
 function characteristicsOf(value: unknown): number {
   if (value === undefined) return 0;
-  if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= (INITIAL | TERMINAL)) return value;
-  refuse('INVALID_EVENT', 'The field characteristics is not 0 to 3.', 'Send 1 for initial, 2 for terminal, else 0.');
+  if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= CORRECTION) return value;
+  refuse(
+    'INVALID_EVENT',
+    'The field characteristics is not 0 to 4.',
+    'Send 1 for initial, 2 for terminal, 4 for a correction, else 0.',
+  );
 }
 
 /** How a history shows an event. Times are ISO texts in UTC. */

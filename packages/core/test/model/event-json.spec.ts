@@ -124,7 +124,7 @@ describe('wire JSON', () => {
     [changed({ streamId: undefined }), 'INVALID_EVENT'],
     [changed({ parameters: undefined }), 'INVALID_EVENT'],
     [changed({ parameters: [] }), 'INVALID_EVENT'],
-    [changed({ characteristics: 4 }), 'INVALID_EVENT'],
+    [changed({ characteristics: 5 }), 'INVALID_EVENT'],
     [changed({ characteristics: '1' }), 'INVALID_EVENT'],
     [changed({ processingId: '01890000-0000-7000-8000-000000000000' }), 'INVALID_EVENT'],
     [changed({ processingId: null }), 'INVALID_EVENT'],

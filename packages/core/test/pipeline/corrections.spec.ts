@@ -1,7 +1,9 @@
 /** The door of corrections: what passes, and what is refused with which code. Method: the bus over the in-memory store. */
 import { describe, expect, it } from 'vitest';
 import { correctionEvent, CORRECTION, correctionOf } from '../../src/model/correction.js';
+import { EventBus, inMemoryTransport } from '../../src/index.js';
 import type { EventInput } from '../../src/model/event-input.js';
+import { sourceFacts } from '../../src/time/source-facts.js';
 import { Bulb, ScrewedIn, SwitchedOn, T, world } from '../projection/support.js';
 
 const target = { at: T, name: 'switchedOn' };
@@ -25,6 +27,34 @@ describe('a correction', () => {
     expect(facts.map((fact) => fact.characteristics)).toEqual([CORRECTION, CORRECTION, CORRECTION]);
     expect(facts.map((fact) => correctionOf(fact).kind).sort()).toEqual(['amend', 'reinstate', 'retract']);
     expect(await w.histories.collect(Bulb, '1')).toEqual([]);
+    await w.close();
+  });
+
+  it('waits in the durable layer like any event, and so does what is said of sources', async () => {
+    const w = await world();
+    const layer = await inMemoryTransport().create({ context: 'spec', clock: w.clock, logger: w.logger });
+    await layer.connect();
+    const { eventTransport: transport } = layer.ports;
+    const bus = new EventBus({
+      registry: w.registry,
+      store: w.ports.eventStore,
+      quarantine: w.ports.quarantine,
+      clock: w.clock,
+      transport,
+      onError: (error) => w.logger.error(String(error)),
+    });
+    const inputs = [
+      correctionEvent({ ...base, kind: 'amend', target, at: T + 5, parameters: {}, streamId: 'desk' }),
+      sourceFacts.complete('s', { upTo: T }),
+    ];
+    expect((await bus.record(inputs)).buffered).toBe(2);
+    await bus.startBuffer();
+    await bus.drain(() => layer.drain?.());
+    const { facts } = await w.ports.eventFeed.read(w.ports.eventFeed.start(), 10);
+    expect(facts.map((fact) => fact.name.split('.')[0])).toEqual(['$correction', '$complete']);
+    expect(correctionOf(facts[0]!)).toMatchObject({ kind: 'amend', at: T + 5, target: { eventTime: T } });
+    expect(await w.ports.quarantine.list(undefined, 10)).toEqual([]);
+    await layer.close();
     await w.close();
   });
 
