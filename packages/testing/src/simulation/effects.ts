@@ -15,6 +15,7 @@ export class Effects {
   private acknowledged = 0;
   /** Who committed last. */
   private owner: Life | undefined;
+  private epoch = 0;
   /** Done above the checkpoint, and in the ledger. */
   private readonly held = new Set<string>();
   /** Of each process: what ended since its last commit, and what had ended before that one was made. */
@@ -55,8 +56,11 @@ export class Effects {
   }
 
   /** The ledger was committed: what it passes has been done, and it holds what had ended when the commit before it was made. */
-  committed(place: number, life: Life): void {
+  committed(place: number, epoch: number, life: Life): void {
     this.owner = life;
+    // What ended for an owner that lost its row in between was dropped with it.
+    if (this.epoch !== epoch) this.fresh.delete(life);
+    this.epoch = epoch;
     const fresh = this.freshOf(life);
     for (const id of fresh.before) this.held.add(id);
     this.fresh.set(life, { since: [], before: fresh.since });

@@ -87,6 +87,7 @@ class World {
   private over = false;
   private offsetMaxMs: number;
   private waiting = 0;
+  private releasing = 0;
   private kills = 0;
   private answers = 0;
 
@@ -214,7 +215,7 @@ class World {
       // The same commit again, by a driver or after a lost answer, holds nothing more.
       if (commit.view.name === HANDLER_VIEW && !this.commits.has(commit)) {
         this.commits.add(commit);
-        this.effects.committed(ordinalOf(commit.checkpoint), life);
+        this.effects.committed(ordinalOf(commit.checkpoint), commit.epoch, life);
       }
     } else if (method === 'save' && args.length === 3)
       this.truth.wrote(args[0] as string, (args[2] as { readonly epoch: number }).epoch);
@@ -273,9 +274,20 @@ class World {
         return this.forget();
       case 'retry-parked': {
         const running = this.slots[action.to];
-        if (running?.up.started === true) this.scheduler.after(0, () => retryParked(running), running.life);
+        if (running?.up.started === true) this.scheduler.after(0, () => this.retryParked(running), running.life);
         return undefined;
       }
+    }
+  }
+
+  private retryParked({ process, up }: Running): void {
+    if (!up.started) return;
+    for (const view of ['fragile', 'by-event']) {
+      this.releasing++;
+      const done = (): void => {
+        this.releasing--;
+      };
+      process.projections.retryParked(view).then(done, done);
     }
   }
 
@@ -394,6 +406,7 @@ class World {
     for (const wall of this.walls) wall.offsetMs = this.offsetMaxMs;
     Object.assign(this.weather, { latencyMs: 2, failRate: 0, lostAckRate: 0, twiceRate: 0 });
     this.armed.length = 0;
+    this.releasing = 0;
     for (const life of this.everybody) if (!life.dead) this.resume(life);
     for (let slot = 0; slot < this.plan.processes; slot++) if (this.slots[slot] === undefined) this.start(slot);
     this.watchCalm(this.scheduler.nowMs + CALM_MS, 0);
@@ -405,7 +418,7 @@ class World {
         this.waiting > 0 ? `${this.waiting} messages are not answered` : await this.inspector.lag(this.plan.effects);
       if (lag === undefined && released < 1) {
         // What can be released is: in whichever process runs the projection.
-        for (const running of this.runs) if (!running.life.dead) retryParked(running);
+        for (const running of this.runs) if (!running.life.dead) this.retryParked(running);
         this.watchCalm(untilMs, released + 1);
         return;
       }
@@ -440,11 +453,6 @@ class World {
 }
 
 const quiet = { log: () => undefined, warn: () => undefined, error: () => undefined };
-
-function retryParked(running: Running | undefined): void {
-  if (running?.up.started !== true) return;
-  for (const view of ['fragile', 'by-event']) void running.process.projections.retryParked(view).catch(() => undefined);
-}
 
 function isRetryable(error: unknown): boolean {
   return typeof error === 'object' && error !== null && (error as { retryable?: unknown }).retryable === true;
