@@ -96,10 +96,14 @@ export class Ownership {
   }
 
   private async renew(watch: Watch): Promise<void> {
+    const row = watch.held!;
     try {
-      watch.held = await this.store.renew(watch.held!);
+      const renewed = await this.store.renew(row);
+      // Told to be lost meanwhile, it stays lost until it is claimed anew: its consumer has gone, and nobody would tell it.
+      if (watch.held === row) watch.held = renewed;
     } catch (error) {
       if (!(error instanceof ConflictError)) throw error;
+      if (watch.held !== row) return;
       this.logger.warn(`"${watch.name}" is run by another process now.`);
       this.forget(watch);
     }

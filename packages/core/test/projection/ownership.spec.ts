@@ -1,6 +1,6 @@
 /** Two processes over one store: one owns a projection, an idle owner is replaced after the lease, a former one is refused. */
 import { expect, it } from 'vitest';
-import { at, ConcursusError, Sum, type Rows } from '@concursus/core';
+import { at, ConcursusError, Ownership, Sum, type Rows } from '@concursus/core';
 import { ManualClock } from '@concursus/testing';
 import { Bulb, ScrewedIn, T, world } from './support.js';
 
@@ -88,5 +88,38 @@ it('says when a view does not reach a position in time, and when changes are no 
   const error = await read().catch((thrown: unknown) => thrown);
   expect(ConcursusError.isInstance(error) && error.code).toBe('CHANGES_TRIMMED');
   await runner.stop();
+  await w.close();
+});
+
+it('does not take back by a renewal that was under way what its consumer gave up meanwhile', async () => {
+  const clock = new ManualClock(T);
+  const w = await world({ clock });
+  const store = w.ports.checkpointStore;
+  let answer = (): void => undefined;
+  const slow = Object.create(store) as typeof store;
+  slow.renew = async (row) => {
+    const renewed = await store.renew(row);
+    await new Promise<void>((resolve) => (answer = resolve));
+    return renewed;
+  };
+  let changes = 0;
+  const ownership = new Ownership(slow, clock, w.logger, 'one', () => changes++, { leaseMs: 100, beatMs: 10 });
+  ownership.watch('consumer');
+  await ownership.start();
+  expect(ownership.held('consumer')?.epoch).toBe(1);
+  await clock.advance(15); // a renewal is under way
+  ownership.lost('consumer');
+  answer();
+  await clock.advance(1);
+  // Held again without a word, it would be beaten for ever and run by nobody.
+  expect(ownership.held('consumer')).toBeUndefined();
+  await clock.advance(300);
+  expect(ownership.held('consumer')?.epoch).toBe(2);
+  expect(changes).toBe(3);
+  answer();
+  const stopped = ownership.stop();
+  await clock.advance(20);
+  answer();
+  await stopped;
   await w.close();
 });
