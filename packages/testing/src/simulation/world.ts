@@ -87,7 +87,8 @@ class World {
   private over = false;
   private offsetMaxMs: number;
   private waiting = 0;
-  private releasing = 0;
+  /** Retries of parked things that are not answered. */
+  private readonly releasing = new Set<object>();
   private kills = 0;
   private answers = 0;
 
@@ -283,9 +284,10 @@ class World {
   private retryParked({ process, up }: Running): void {
     if (!up.started) return;
     for (const view of ['fragile', 'by-event']) {
-      this.releasing++;
+      const retry = {};
+      this.releasing.add(retry);
       const done = (): void => {
-        this.releasing--;
+        this.releasing.delete(retry);
       };
       process.projections.retryParked(view).then(done, done);
     }
@@ -406,7 +408,7 @@ class World {
     for (const wall of this.walls) wall.offsetMs = this.offsetMaxMs;
     Object.assign(this.weather, { latencyMs: 2, failRate: 0, lostAckRate: 0, twiceRate: 0 });
     this.armed.length = 0;
-    this.releasing = 0;
+    this.releasing.clear();
     for (const life of this.everybody) if (!life.dead) this.resume(life);
     for (let slot = 0; slot < this.plan.processes; slot++) if (this.slots[slot] === undefined) this.start(slot);
     this.watchCalm(this.scheduler.nowMs + CALM_MS, 0);
