@@ -25,6 +25,7 @@ import { Projections } from './projection/projections.js';
 import { Catalogue, CATALOGUE } from './query/catalogue.js';
 import { Histories } from './query/event-source.js';
 import { Snapshots } from './query/snapshots.js';
+import { Deadlines, SettledItems } from './settling/deadlines.js';
 import { States } from './query/state-repository.js';
 import { readCounts, readSourceTable } from './projection/source-view.js';
 import { SourceTable } from './time/source-table.js';
@@ -62,6 +63,8 @@ export const SERVICES = [
   Projections,
   QuarantineService,
   ParkedEvents,
+  Deadlines,
+  SettledItems,
   EventRegistry,
 ] as const;
 
@@ -248,6 +251,16 @@ export function services(context: string): Provider[] {
     {
       provide: own(ParkedEvents),
       useFactory: (views: ViewStore, concursus: Concursus) => new ParkedEvents(views, () => concursus.handlerRunner),
+      inject: [ViewStore as never, own(Concursus)],
+    },
+    {
+      provide: own(Deadlines),
+      useFactory: (views: ViewStore, concursus: Concursus) => new Deadlines(views, () => concursus.handlerRunner),
+      inject: [ViewStore as never, own(Concursus)],
+    },
+    {
+      provide: own(SettledItems),
+      useFactory: (views: ViewStore, concursus: Concursus) => new SettledItems(views, () => concursus.handlerRunner),
       inject: [ViewStore as never, own(Concursus)],
     },
     {

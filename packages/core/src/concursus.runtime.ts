@@ -26,6 +26,8 @@ import type { WatermarkFactory } from './processing/watermark-source.js';
 import type { ProjectionRunner } from './projection/projection-runner.js';
 import type { Projections } from './projection/projections.js';
 import type { Snapshots } from './query/snapshots.js';
+import { SettlingModel } from './settling/settling-model.js';
+import { placeSettlings, settlingReport } from './settling-check.js';
 import {
   bootReport,
   checkNeeds,
@@ -70,7 +72,7 @@ export class Concursus
     return this.parts.boot.context;
   }
 
-  /** What runs its durable and persistent handlers; undefined before `onModuleInit`. @internal */
+  /** What runs its durable and persistent handlers, and what settles; undefined before `onModuleInit`. @internal */
   get handlerRunner(): HandlerRunner | undefined {
     return this.handlers;
   }
@@ -96,6 +98,8 @@ export class Concursus
     }
     checkNeeds(boot.persistent, handlers, mine);
     const consumers = handlerConsumers(handlers, corrections);
+    const names = consumers.map(({ name }) => name);
+    const settlings = placeSettlings(explored, boot.context, boot.registry, boot.persistent, names);
     for (const found of explored.middleware) {
       refuseScoped(found, 'middleware');
       const context = found.meta.context ?? DEFAULT_CONTEXT;
@@ -121,6 +125,7 @@ export class Concursus
     const { context, options, persistent, registry } = boot;
     for (const line of bootReport(context, options, persistent, registry, handlers, runner.models, corrections))
       this.logger.log(line);
+    for (const line of settlingReport(settlings)) this.logger.log(line);
     await boot.layers.persistent.connect();
     await boot.layers.durable?.connect();
     await boot.layers.transient?.connect();
@@ -137,7 +142,7 @@ export class Concursus
         logger: this.logger,
         process: boot.process,
       },
-      consumers,
+      [...consumers, ...settlings.map((one) => new SettlingModel(one.consumer, this.parts.snapshots))],
       options.leaseMs === undefined ? {} : { leaseMs: options.leaseMs },
     );
   }

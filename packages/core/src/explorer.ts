@@ -14,6 +14,7 @@ import {
   type CorrectionMeta,
   type HandlerMeta,
 } from './mapping/decorators.js';
+import { settlingsOf, type SettlingMeta } from './mapping/settling.js';
 import { ConfigurationError } from './model/errors.js';
 import { middlewareMetaOf, type MiddlewareMeta } from './pipeline/middleware.js';
 import { projectionMetaOf, type ProjectionMeta } from './projection/projection.js';
@@ -48,6 +49,8 @@ export interface Explored {
   readonly projections: readonly Found<ProjectionMeta>[];
   readonly handlers: readonly Found<readonly HandlerMeta[]>[];
   readonly corrections: readonly Found<readonly CorrectionMeta[]>[];
+  /** What happens when time settles. */
+  readonly settlings: readonly Found<readonly SettlingMeta[]>[];
   readonly middleware: readonly Found<MiddlewareMeta>[];
 }
 
@@ -85,6 +88,7 @@ export function explore(container: ModulesContainer): Explored {
   const found = { aggregates: new Map<object, string>(), projections: new Map<AnyClass, Found<ProjectionMeta>>() };
   const handlers = new Map<AnyClass, Found<readonly HandlerMeta[]>>();
   const corrections = new Map<AnyClass, Found<readonly CorrectionMeta[]>>();
+  const settlings = new Map<AnyClass, Found<readonly SettlingMeta[]>>();
   const middleware = new Map<AnyClass, Found<MiddlewareMeta>>();
 
   for (const module of container.values()) {
@@ -103,6 +107,8 @@ export function explore(container: ModulesContainer): Explored {
       });
       const corrected = correctionHandlersOf(cls);
       if (corrected.length > 0 && !corrections.has(cls)) corrections.set(cls, entry(corrected));
+      const settling = settlingsOf(cls);
+      if (settling.length > 0 && !settlings.has(cls)) settlings.set(cls, entry(settling));
       if (aggregateMetaOf(cls) !== undefined) {
         if (!found.aggregates.has(cls)) found.aggregates.set(cls, module.metatype.name);
         continue;
@@ -124,10 +130,11 @@ export function explore(container: ModulesContainer): Explored {
   const projections = [...found.projections.values()];
   return {
     contexts,
-    aggregates: assign(contexts, features, found.aggregates, projections),
+    aggregates: assign(contexts, features, found.aggregates, projections, [...settlings.values()]),
     projections,
     handlers: [...handlers.values()],
     corrections: [...corrections.values()],
+    settlings: [...settlings.values()],
     middleware: [...middleware.values()],
   };
 }
@@ -146,6 +153,7 @@ function assign(
   features: readonly Feature[],
   provided: ReadonlyMap<object, string>,
   projections: readonly Found<ProjectionMeta>[],
+  settlings: readonly Found<readonly SettlingMeta[]>[],
 ): ReadonlyMap<string, ReadonlySet<object>> {
   const assigned = new Map<string, Set<object>>(contexts.map((name) => [name, new Set<object>()]));
   const placed = new Set<object>();
@@ -175,18 +183,21 @@ function assign(
     }
   }
   const loose = new Map<object, string>(provided);
-  for (const projection of projections) {
-    const of = projection.meta.of;
-    if (typeof of !== 'object' && typeof of !== 'function' ? true : aggregateMetaOf(of) === undefined) {
+  const follow = (what: string, of: unknown, module: string): void => {
+    if ((typeof of !== 'object' && typeof of !== 'function') || of === null || aggregateMetaOf(of) === undefined) {
       throw new ConfigurationError(
         'NOT_AN_AGGREGATE',
-        `The projection ${projection.cls.name} in ${projection.module} is of ${nameOf(of)}, which is no aggregate.`,
+        `${what} in ${module} is of ${nameOf(of)}, which is no aggregate.`,
         {
           fix: "Pass a class marked with @Aggregate('type'), or what defineAggregate returned, as `of`.",
         },
       );
     }
-    if (!loose.has(of)) loose.set(of, projection.module);
+    if (!loose.has(of)) loose.set(of, module);
+  };
+  for (const { cls, meta, module } of projections) follow(`The projection ${cls.name}`, meta.of, module);
+  for (const { cls, meta, module } of settlings) {
+    for (const { kind, options } of meta) follow(`What is ${kind} by ${cls.name}`, options.of, module);
   }
   for (const [aggregate, module] of loose) {
     if (placed.has(aggregate)) continue;

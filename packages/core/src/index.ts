@@ -46,6 +46,27 @@ export type {
   StateOf,
 } from './mapping/event-class.js';
 export { contextOf, type CorrectionContext, type EffectContext, type EventContext } from './mapping/event-context.js';
+export {
+  Deadline,
+  OnCorrected,
+  OnSettled,
+  OnWithdrawn,
+  session,
+  settlingsOf,
+  sliding,
+  tumbling,
+  type CorrectedContext,
+  type DeadlineDecorator,
+  type DeadlineOptions,
+  type OnSettledOptions,
+  type SettledContext,
+  type SettledSpan,
+  type SettlingContext,
+  type SettlingMeta,
+  type SettlingOptions,
+  type SettlingRef,
+  type SettlingWindow,
+} from './mapping/settling.js';
 export { AggregateModel, type FoldInfo, type FoldState } from './mapping/aggregate-model.js';
 export { EventModel } from './mapping/event-model.js';
 export { EventRegistry, type EventRegistryOptions } from './mapping/event-registry.js';
@@ -195,8 +216,17 @@ export {
   type ParkedListOptions,
   type ParkedPage,
 } from './processing/parked-events.js';
+export type { EntryKind } from './processing/effect-window.js';
 export type { DiscardedEvent, ParkedError, ParkedEvent } from './processing/parking.js';
 export type { WatermarkFactory, WatermarkSource } from './processing/watermark-source.js';
+export {
+  ConsumerModel,
+  WorkModel,
+  type ConsumerOptions,
+  type Schedule,
+  type Work,
+  type WorkParts,
+} from './processing/consumer-model.js';
 export { Ownership, type OwnershipOptions } from './processing/ownership.js';
 
 // Time: how far sources are, and what is settled.
@@ -256,6 +286,18 @@ export {
 export { foldFrom, Snapshots, type FoldedState, type SnapshotOptions, type SnapshotParts } from './query/snapshots.js';
 export { type FoldBounds, type FoldedHistory } from './query/fold-history.js';
 export { Catalogue, CATALOGUE, catalogueModel, type CataloguePage } from './query/catalogue.js';
+
+// Settling: what happens when time settles.
+export { settlingItems, type Settling, type SettlingItem } from './time/settled-items.js';
+export { SettlingModel, viewOfSettling, type SettlingConsumer } from './settling/settling-model.js';
+export {
+  Deadlines,
+  SettledItems,
+  type OpenDeadline,
+  type OutdatedItem,
+  type SettlingListOptions,
+  type SettlingPage,
+} from './settling/deadlines.js';
 
 // The module.
 export { ConcursusModule } from './concursus.module.js';

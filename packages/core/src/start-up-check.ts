@@ -114,7 +114,7 @@ export function refuseScoped(found: Found<unknown>, what: string): void {
   );
 }
 
-function need(provider: LayerProvider<Slot>, capability: Capability, who: string): void {
+export function need(provider: LayerProvider<Slot>, capability: Capability, who: string): void {
   const lacking = lacks(provider.capabilities, capability);
   if (lacking === undefined) return;
   throw new ConfigurationError(
@@ -154,7 +154,7 @@ export function checkNeeds(
 /** Options that say how progress is kept; a transient handler keeps none. */
 const KEPT = ['from', 'retry', 'inFlightMax', 'across'] as const;
 
-function checkHandlerOptions(who: string, schedule: string, options: EventHandlerOptions): void {
+export function checkHandlerOptions(who: string, schedule: string, options: EventHandlerOptions): void {
   const refuse = (what: string, fix: string): never => {
     throw new ConfigurationError('INVALID_OPTION', `${who} ${what}.`, { fix });
   };

@@ -11,14 +11,21 @@ import { ConflictError } from '../model/errors.js';
 import type { WireValue } from '../model/event.js';
 import type { Clock } from '../ports/clock.js';
 import type { LayerLogger } from '../ports/layer.js';
-import type { IndexEntry, ViewStore } from '../ports/view-store.js';
+import type { IndexEntry, ViewRef, ViewStore } from '../ports/view-store.js';
 import { isPassing } from './retry-policy.js';
-import type { HandlerModel } from './handlers.js';
 
 export interface LedgerParts {
   readonly views: ViewStore;
   readonly clock: Clock;
   readonly logger: LayerLogger;
+}
+
+/** Whose ledger it is. */
+export interface LedgerOwner {
+  readonly name: string;
+  readonly view: ViewRef;
+  /** The owner row whose epoch each commit carries. */
+  readonly ownerName: string;
 }
 
 const BACK_OFF_MS = 50;
@@ -38,7 +45,7 @@ export class EffectLedger {
 
   private constructor(
     private readonly parts: LedgerParts,
-    private readonly model: HandlerModel,
+    private readonly model: LedgerOwner,
     private readonly epoch: number,
     private stored: string,
   ) {
@@ -46,7 +53,7 @@ export class EffectLedger {
   }
 
   /** Reads what is kept. */
-  static async open(parts: LedgerParts, model: HandlerModel, epoch: number, checkpoint: string): Promise<EffectLedger> {
+  static async open(parts: LedgerParts, model: LedgerOwner, epoch: number, checkpoint: string): Promise<EffectLedger> {
     const ledger = new EffectLedger(parts, model, epoch, checkpoint);
     const keys = async (prefix: string): Promise<readonly { key: string; value: WireValue }[]> =>
       (await parts.views.readNotes(model.view, prefix)).map(({ key, value }) => ({ key: key.slice(1), value }));

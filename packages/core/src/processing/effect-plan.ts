@@ -22,6 +22,13 @@ import type { HandlerModel } from './handlers.js';
 export interface Call {
   readonly key: string;
   readonly run: (details: Omit<EffectDetails, 'idempotencyKey'>) => unknown;
+  /** It has answered: stages what the commit that says so says besides. */
+  readonly done?: () => void;
+}
+
+/** Says what an entry comes to. */
+export interface Plan {
+  of(entry: Entry): Promise<readonly Call[]>;
 }
 
 export interface PlanParts {
@@ -107,7 +114,7 @@ export function changeBy(
   };
 }
 
-export class EffectPlan {
+export class EffectPlan implements Plan {
   constructor(private readonly parts: PlanParts) {}
 
   /** The calls of an entry, in order; none when it comes to nothing. */

@@ -1,9 +1,10 @@
 /**
- * Runs the durable and persistent handlers whose owner rows this process holds. One name is run by one process at a time;
+ * Runs the durable and persistent handlers, and what settles, whose owner rows this process holds. One name is run by one process at a time;
  * the epoch of its owner row, checked in each commit, refuses a former one. Stop 10 of the walk for side effects.
  */
 import { ConflictError } from '../model/errors.js';
 import type { CheckpointStore } from '../ports/checkpoint-store.js';
+import { ConsumerModel, type Schedule } from './consumer-model.js';
 import { HandlerModel, type HandlerConsumer } from './handlers.js';
 import { HandlerSession, type SessionParts } from './handler-session.js';
 import { Ownership, type OwnershipOptions } from './ownership.js';
@@ -26,14 +27,14 @@ export interface HandlerRunnerOptions extends OwnershipOptions {
 /** How one handler name is doing, as this process sees it. */
 export interface HandlerState {
   readonly name: string;
-  readonly schedule: 'durable' | 'persistent';
+  readonly schedule: Schedule;
   /** `elsewhere`: another process runs it, or nobody yet · `halted`: too much is parked, nothing more is called. */
   readonly state: 'running' | 'elsewhere' | 'halted';
   /** Events read ahead and not done. */
   readonly waiting: number;
   readonly inFlight: number;
   readonly parked: number;
-  /** Corrections of handled events for which there is no method, since this process runs it. */
+  /** Corrections of what was handled, or had settled, for which there is no method, since this process runs it. */
   readonly uncorrected: number;
 }
 
@@ -44,7 +45,7 @@ const BACK_OFF_MAX_MS = 30_000;
 const MAILBOX_MS = 500;
 
 export class HandlerRunner {
-  readonly models: readonly HandlerModel[];
+  readonly models: readonly ConsumerModel[];
   readonly mailbox: Mailbox;
   private readonly ownership: Ownership;
   private readonly sessions = new Map<string, HandlerSession>();
@@ -56,12 +57,12 @@ export class HandlerRunner {
 
   constructor(
     private readonly parts: HandlerRunnerParts,
-    consumers: readonly HandlerConsumer[],
+    consumers: readonly (HandlerConsumer | ConsumerModel)[],
     options: HandlerRunnerOptions = {},
   ) {
     const { watermarks = nothingSettles } = parts;
     this.session = { ...parts, watermarks, parkedMax: options.parkedMax ?? 100_000 };
-    this.models = consumers.map((consumer) => new HandlerModel(consumer));
+    this.models = consumers.map((one) => (one instanceof ConsumerModel ? one : new HandlerModel(one)));
     this.mailbox = new Mailbox(parts.checkpoints, parts.clock);
     this.ownership = new Ownership(
       parts.checkpoints,
@@ -127,7 +128,7 @@ export class HandlerRunner {
   }
 
   /** Keeps where a name begins, when it is new. */
-  private async begin(model: HandlerModel, epoch: number): Promise<void> {
+  private async begin(model: ConsumerModel, epoch: number): Promise<void> {
     const { views, feed } = this.parts;
     if ((await views.readCheckpoint(model.view)) !== undefined) return;
     const start = model.fromBeginning ? feed.start() : await feed.end();
@@ -151,7 +152,7 @@ export class HandlerRunner {
     }
   }
 
-  private async run(model: HandlerModel): Promise<void> {
+  private async run(model: ConsumerModel): Promise<void> {
     let failures = 0;
     while (!this.stopping.signal.aborted) {
       const held = this.ownership.held(model.ownerName);
@@ -177,7 +178,7 @@ export class HandlerRunner {
     }
   }
 
-  private async runOwned(model: HandlerModel, epoch: number): Promise<void> {
+  private async runOwned(model: ConsumerModel, epoch: number): Promise<void> {
     const { views } = this.parts;
     await this.begin(model, epoch);
     const checkpoint = await views.readCheckpoint(model.view);
@@ -193,7 +194,7 @@ export class HandlerRunner {
   }
 
   /** Answers what other processes ask, while this one runs the handler. */
-  private async attend(model: HandlerModel): Promise<void> {
+  private async attend(model: ConsumerModel): Promise<void> {
     while (!this.stopping.signal.aborted) {
       await this.parts.clock.sleep(MAILBOX_MS, this.stopping.signal);
       if (this.stopping.signal.aborted || !this.sessions.has(model.name)) continue;

@@ -10,15 +10,16 @@ import type { EventStore } from '../ports/event-store.js';
 import type { LayerLogger } from '../ports/layer.js';
 import type { ViewStore } from '../ports/view-store.js';
 import { EffectLedger } from './effect-ledger.js';
-import { EffectPlan, type Call } from './effect-plan.js';
+import { WorkModel, type ConsumerModel } from './consumer-model.js';
+import { EffectPlan, type Call, type Plan } from './effect-plan.js';
 import { EffectWindow, type Entry } from './effect-window.js';
 import { FeedIntake, type Intake } from './feed-intake.js';
-import type { HandlerModel } from './handlers.js';
+import { HandlerModel } from './handlers.js';
 import { ParkedRetry } from './parked-retry.js';
 import { Parking } from './parking.js';
 import { PersistentQueue } from './persistent-queue.js';
 import { isPassing, waitMs } from './retry-policy.js';
-import type { WatermarkFactory } from './watermark-source.js';
+import type { WatermarkFactory, WatermarkSource } from './watermark-source.js';
 
 export interface SessionParts {
   readonly store: EventStore;
@@ -54,21 +55,21 @@ export class HandlerSession {
   private resting: AbortController | undefined;
   private saidHalted = false;
   private ledger!: EffectLedger;
-  private plan!: EffectPlan;
+  private plan!: Plan;
   private intake!: Intake & { readonly uncorrected: number };
   private retry!: ParkedRetry;
   parking!: Parking;
 
   private constructor(
     private readonly parts: SessionParts,
-    readonly model: HandlerModel,
+    readonly model: ConsumerModel,
     readonly epoch: number,
   ) {}
 
   /** Reads everything the handler's view keeps. */
   static async open(
     parts: SessionParts,
-    model: HandlerModel,
+    model: ConsumerModel,
     epoch: number,
     checkpoint: string,
   ): Promise<HandlerSession> {
@@ -76,6 +77,24 @@ export class HandlerSession {
     const { views, feed, store, context } = parts;
     const ledger = await EffectLedger.open(parts, model, epoch, checkpoint);
     const parking = await Parking.open(views, feed, model.view, ledger);
+    const accept = (entry: Entry): void => session.accept(entry);
+    session.ledger = ledger;
+    session.parking = parking;
+    session.retry = new ParkedRetry(parking, session.window, parts.clock, model.inFlightMax, () => session.wake());
+    const watermark = async (): Promise<WatermarkSource> => {
+      const notes = await views.readNotes(model.view, 'w');
+      return parts.watermarks(notes.map(({ key, value }) => ({ key: key.slice(1), value })));
+    };
+    if (model instanceof WorkModel) {
+      const { window } = session;
+      const { logger } = parts;
+      const opened = { store, feed, views, context, logger, ledger, window, accept, watermark: await watermark() };
+      const work = await model.open(opened);
+      session.plan = work.plan;
+      session.intake = work.intake;
+      return session;
+    }
+    if (!(model instanceof HandlerModel)) throw new TypeError(`"${model.name}" is no consumer that can be run.`);
     const [start] = await views.readNotes(model.view, 'start');
     const plan = new EffectPlan({
       store,
@@ -84,17 +103,11 @@ export class HandlerSession {
       start: start === undefined ? undefined : feed.parsePosition(start.value as string),
       isDiscarded: (key) => parking.isDiscarded(key),
     });
-    const accept = (entry: Entry): void => session.accept(entry);
-    session.ledger = ledger;
-    session.parking = parking;
     session.plan = plan;
-    session.retry = new ParkedRetry(parking, session.window, parts.clock, model.inFlightMax, () => session.wake());
     if (model.schedule === 'durable') {
       session.intake = new FeedIntake(feed, context, model, ledger, session.window, accept);
     } else {
-      const notes = await views.readNotes(model.view, 'w');
-      const watermark = parts.watermarks(notes.map(({ key, value }) => ({ key: key.slice(1), value })));
-      const queueParts = { store, feed, views, context, watermark, plan };
+      const queueParts = { store, feed, views, context, watermark: await watermark(), plan };
       session.intake = await PersistentQueue.open(queueParts, model, ledger, session.window, accept);
     }
     return session;
@@ -260,6 +273,7 @@ export class HandlerSession {
     for (const { entry, call, error, failed } of finished) {
       if (failed) this.failed(entry, error);
       else {
+        call.done?.();
         entry.done.add(call.key);
         if (entry.calls!.every(({ key }) => entry.done.has(key))) this.complete(entry);
         else {

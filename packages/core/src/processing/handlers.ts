@@ -5,7 +5,7 @@ import type { EventModel } from '../mapping/event-registry.js';
 import { correctionOf, isCorrection } from '../model/correction.js';
 import type { Fact } from '../model/event.js';
 import type { ViewRef } from '../ports/view-store.js';
-import { RETRY_DEFAULTS } from './retry-policy.js';
+import { ConsumerModel } from './consumer-model.js';
 
 /** One method for one event. */
 export interface HandlerMethod {
@@ -34,28 +34,18 @@ export interface HandlerConsumer {
 }
 
 /** A consumer with its defaults, and who handles what. */
-export class HandlerModel {
-  readonly name: string;
-  readonly schedule: 'durable' | 'persistent';
-  readonly fromBeginning: boolean;
-  readonly retry: Required<RetryPolicy>;
-  readonly inFlightMax: number;
+export class HandlerModel extends ConsumerModel {
+  override readonly schedule: 'durable' | 'persistent';
   readonly oneLane: boolean;
-  readonly view: ViewRef;
-  /** The owner row whose epoch each commit carries. */
-  readonly ownerName: string;
   private readonly handlers = new Map<string, HandlerMethod>();
   private readonly corrections = new Map<string, CorrectionMethod>();
 
   constructor(consumer: HandlerConsumer) {
-    this.name = consumer.name;
+    const oneLane = consumer.across === 'context';
+    const view = viewOfHandler(consumer.name);
+    super(oneLane ? { ...consumer, inFlightMax: 1 } : consumer, view, `handler:${consumer.name}`);
     this.schedule = consumer.schedule;
-    this.fromBeginning = consumer.from === 'beginning';
-    this.retry = { ...RETRY_DEFAULTS, ...consumer.retry };
-    this.oneLane = consumer.across === 'context';
-    this.inFlightMax = this.oneLane ? 1 : (consumer.inFlightMax ?? 16);
-    this.view = viewOfHandler(consumer.name);
-    this.ownerName = `handler:${consumer.name}`;
+    this.oneLane = oneLane;
     for (const method of consumer.handlers)
       this.handlers.set(typeKey(method.model.aggregateType, method.model.name), method);
     for (const method of consumer.corrections ?? []) {

@@ -1,9 +1,9 @@
-/** The service for people who look after parked events of durable and persistent handlers. Works in any process of the context. */
+/** The service for people who look after what is parked of handlers, and of what settles. Works in any process of the context. */
 import type { AggregateKey } from '../model/event.js';
 import { InvalidEventError, UnavailableError } from '../model/errors.js';
 import type { ViewStore } from '../ports/view-store.js';
+import type { ConsumerModel } from './consumer-model.js';
 import type { HandlerRunner, HandlerState } from './handler-runner.js';
-import { viewOfHandler } from './handlers.js';
 import type { ParkedRequest } from './parked-mailbox.js';
 import { readDiscarded, readParked, textOf, type DiscardedEvent, type ParkedEvent } from './parking.js';
 
@@ -49,8 +49,8 @@ export class ParkedEvents {
    * @throws InvalidEventError `INVALID_ARGUMENT` (no handler of that name, or the limit)
    */
   async list(name: string, options: ParkedListOptions = {}): Promise<ParkedPage<ParkedEvent>> {
-    const limit = this.check(name, options.limit);
-    const events = await readParked(this.views, viewOfHandler(name), {
+    const [model, limit] = this.check(name, options.limit);
+    const events = await readParked(this.views, model.view, {
       limit,
       ...(options.after === undefined ? {} : { after: options.after }),
     });
@@ -59,8 +59,8 @@ export class ParkedEvents {
 
   /** What was discarded of a handler, with who decided it, when and why. @throws InvalidEventError `INVALID_ARGUMENT` */
   async discarded(name: string, options: ParkedListOptions = {}): Promise<ParkedPage<DiscardedEvent>> {
-    const limit = this.check(name, options.limit);
-    const events = await readDiscarded(this.views, viewOfHandler(name), {
+    const [model, limit] = this.check(name, options.limit);
+    const events = await readDiscarded(this.views, model.view, {
       limit,
       ...(options.after === undefined ? {} : { after: options.after }),
     });
@@ -107,15 +107,16 @@ export class ParkedEvents {
     });
   }
 
-  private check(name: string, limit: number | undefined): number {
+  private check(name: string, limit: number | undefined): readonly [ConsumerModel, number] {
     const { models } = this.running();
-    if (!models.some((model) => model.name === name)) {
+    const model = models.find((one) => one.name === name);
+    if (model === undefined) {
       throw new InvalidEventError('INVALID_ARGUMENT', `No durable or persistent handler is named "${name}".`, {
         fix: `Use one of: ${models.map((model) => model.name).join(', ') || '(there is none)'}.`,
       });
     }
-    if (limit === undefined) return 100;
-    if (Number.isInteger(limit) && limit >= 1 && limit <= 1_000) return limit;
+    if (limit === undefined) return [model, 100];
+    if (Number.isInteger(limit) && limit >= 1 && limit <= 1_000) return [model, limit];
     throw new InvalidEventError('INVALID_ARGUMENT', `The limit is ${limit}.`, { fix: 'Pass 1 to 1,000.' });
   }
 }

@@ -7,7 +7,7 @@ import { ConcursusError } from '../model/errors.js';
 import type { EventFeed } from '../ports/event-feed.js';
 import type { ViewRef, ViewStore } from '../ports/view-store.js';
 import type { EffectLedger } from './effect-ledger.js';
-import type { Entry, Origin } from './effect-window.js';
+import type { Entry, EntryKind, Origin } from './effect-window.js';
 import type { FactRef } from './fact-ref.js';
 
 const PARKED = 'parked';
@@ -27,13 +27,14 @@ export interface ParkedError {
 /** As the index holds it. */
 interface Stored {
   readonly key: string;
-  readonly kind: 'event' | 'correction';
+  readonly kind: EntryKind;
   readonly aggregate: readonly [string, string, string];
   readonly fact: FactRef;
   readonly target?: FactRef;
   readonly late?: number;
   readonly before?: string;
   readonly known?: string;
+  readonly item?: WireValue;
   /** What its meaning is read up to. */
   readonly upTo: string;
   /** Calls of it that are done. */
@@ -43,16 +44,17 @@ interface Stored {
   readonly since: number;
 }
 
-/** An event, or a correction, that waits for a person. */
+/** An event, a correction, or what settled, that waits for a person. */
 export interface ParkedEvent {
   /** Its place in the list: pass it as `after` to go on behind it. */
   readonly cursor: string;
   /** As handed to the handler; names the event for `discard`. */
   readonly idempotencyKey: string;
-  readonly kind: 'event' | 'correction';
+  readonly kind: EntryKind;
   readonly aggregate: AggregateKey;
+  /** The event's name; of what settled, what it is. */
   readonly name: string;
-  /** Event time as recorded, epoch milliseconds. */
+  /** Event time as recorded, or when it settled, epoch milliseconds. */
   readonly at: number;
   readonly streamId: string;
   readonly sequence: number;
@@ -128,6 +130,7 @@ export class Parking {
       ...(entry.late === undefined ? {} : { late: entry.late }),
       ...(entry.before === undefined ? {} : { before: entry.before }),
       ...(entry.known === undefined ? {} : { known: entry.known }),
+      ...(entry.item === undefined ? {} : { item: entry.item }),
       upTo: entry.upTo().toString(),
       done: [...entry.done],
       attempts: entry.attempt,
@@ -161,15 +164,21 @@ export class Parking {
 
   private entryOf(order: string, stored: Stored, aggregateText: string, lane: string, handled: () => void): Entry {
     const [tenant, type, id] = stored.aggregate;
+    const now = (entry: Entry): Stored => ({
+      ...stored,
+      done: [...entry.done],
+      ...(entry.item === undefined ? {} : { item: entry.item }),
+    });
     const origin: Origin = {
       leave: () => {
         this.ledger.remove(PARKED, order);
         this.count(aggregateText, -1);
         handled();
       },
-      called: (entry) => this.keep(order, { ...stored, done: [...entry.done] }),
+      called: (entry) => this.keep(order, now(entry)),
+      prepared: (entry) => this.keep(order, now(entry)),
       failedAgain: (entry, error) =>
-        this.keep(order, { ...stored, done: [...entry.done], attempts: entry.attempt, error: parkedError(error) }),
+        this.keep(order, { ...now(entry), attempts: entry.attempt, error: parkedError(error) }),
     };
     const upTo = this.feed.parsePosition(stored.upTo);
     return {
@@ -188,6 +197,7 @@ export class Parking {
       late: stored.late,
       before: stored.before,
       known: stored.known,
+      item: stored.item,
       attempt: Math.max(stored.attempts, this.ledger.attemptOf(stored.key)[0]),
       failures: 0,
       calls: undefined,

@@ -349,12 +349,12 @@ function aggregateOf(fact: Fact): readonly [string, string, string] {
 }
 
 /** 16 digits that sort as safe integers from -1 do. */
-function integerOrder(value: number): string {
+export function integerOrder(value: number): string {
   return String(value + 1).padStart(16, '0');
 }
 
 /** 16 digits that sort as event times do. */
-function timeOrder(ms: number): string {
+export function timeOrder(ms: number): string {
   return String(Math.floor(ms) + 1e15).padStart(16, '0');
 }
 

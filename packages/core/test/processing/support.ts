@@ -7,6 +7,7 @@ import {
   canonicalJson,
   Fact,
   HandlerRunner,
+  type ConsumerModel,
   type CorrectionInput,
   type EffectContext,
   type HandlerConsumer,
@@ -53,7 +54,7 @@ export function consumer(w: World, handle: Handle, options: Partial<HandlerConsu
 /** Runs consumers as one process would; resolves when it started. */
 export async function run(
   w: World,
-  consumers: readonly HandlerConsumer[],
+  consumers: readonly (HandlerConsumer | ConsumerModel)[],
   options: RunOptions = {},
 ): Promise<HandlerRunner> {
   const ports = { ...w.ports, ...options.ports };
