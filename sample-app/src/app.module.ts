@@ -8,6 +8,7 @@ import { lmdb } from '@concursus/lmdb';
 import { BoardModule } from './board/board.module.js';
 import { FLIGHTS } from './flights/context.js';
 import { FlightsModule } from './flights/flights.module.js';
+import { flightsTime } from './flights/time.js';
 import { LoadClock } from './load/load-clock.js';
 import { PARCELS } from './parcels/context.js';
 import { ParcelsModule } from './parcels/parcels.module.js';
@@ -25,7 +26,13 @@ export class AppModule {
     return {
       module: AppModule,
       imports: [
-        ConcursusModule.forRoot({ context: FLIGHTS, persistent: lmdb({ path, quarantine }), clock, catalogue: false }),
+        ConcursusModule.forRoot({
+          context: FLIGHTS,
+          persistent: lmdb({ path, quarantine }),
+          clock,
+          time: flightsTime,
+          catalogue: false,
+        }),
         ConcursusModule.forRoot({ context: PARCELS, persistent: lmdb({ path, quarantine }) }),
         FlightsModule,
         ParcelsModule,

@@ -1,12 +1,12 @@
 /** `POST /flights/:flight/corrections`: withdraw a report, amend it, or let it count again. What was known before stays known. */
-import { Controller, HttpCode, Inject, Param, Post, Req } from '@nestjs/common';
+import { Controller, HttpCode, Inject, Param, Post, Req, Res } from '@nestjs/common';
 import { ApiBody, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { EventBus, InjectPort } from '@concursus/core';
-import type { Request } from 'express';
+import type { Request, Response } from 'express';
 import { Loader } from '../load/loader.js';
+import { goneOf } from '../web/gone.js';
 import { readJson, recordOne } from '../web/record-one.js';
 import { FLIGHTS, REPORTS } from './context.js';
-import { checkFlightId } from './flight-id.js';
 import { readCorrectionOf } from './flight-report.js';
 
 @ApiTags('flights')
@@ -34,10 +34,13 @@ export class CorrectionsController {
       },
     },
   })
-  async post(@Param('flight') flight: string, @Req() request: Request): Promise<{ outcome: string }> {
-    checkFlightId(flight);
+  async post(
+    @Param('flight') flight: string,
+    @Req() request: Request,
+    @Res({ passthrough: true }) response: Response,
+  ): Promise<{ outcome: string }> {
     const raw = await readJson(request, REPORTS);
-    await this.loader.loaded(new AbortController().signal);
+    await this.loader.loaded(goneOf(response));
     return { outcome: await recordOne(this.bus, raw, (text) => readCorrectionOf(flight, text)) };
   }
 }

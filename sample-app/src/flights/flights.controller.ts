@@ -1,23 +1,17 @@
 /** What is known about flights: figures from the views, states and histories from the events. Fixed routes stand before `:flight`. */
 import { Controller, Get, Param, Query } from '@nestjs/common';
 import { ApiOperation, ApiQuery, ApiTags } from '@nestjs/swagger';
-import {
-  formatTime,
-  Histories,
-  InjectPort,
-  InjectView,
-  States,
-  toHistoryJson,
-  type HistoryJson,
-  type View,
-} from '@concursus/core';
+import { formatTime, Histories, InjectPort, InjectView, States, type HistoryJson, type View } from '@concursus/core';
 import { notFound } from '../web/problem.js';
-import { momentOf } from '../web/query.js';
+import { isoOf } from '../web/iso.js';
+import { flagOf, momentOf } from '../web/query.js';
 import { CarrierCell, Carriers } from './carriers.projection.js';
+import { completenessJson } from './completeness-json.js';
 import { FLIGHTS } from './context.js';
 import { carrierOf, checkCarrier, checkDay, checkFlightId, checkOrigin, dayOf, originOf } from './flight-id.js';
 import { Flight, flightStatuses, type FlightStatus } from './flight.js';
 import { FlightStatuses, StatusCell } from './flight-status.projection.js';
+import { historyJson } from './history-json.js';
 import { OriginDay, OriginDayCell, originDayKey } from './origin-day.projection.js';
 
 type Query = Readonly<Record<string, unknown>>;
@@ -58,6 +52,15 @@ export class FlightsController {
     return row.value;
   }
 
+  @Get('settled')
+  @ApiOperation({
+    summary: 'Up to which event time the days of each origin are settled, and what holds or is missing.',
+  })
+  async settled(): Promise<{ settledUpTo: string | null; completeness: object }> {
+    const completeness = await this.originDays.completeness();
+    return { settledUpTo: isoOf(completeness.settledUpTo), completeness: completenessJson(completeness) };
+  }
+
   @Get(':flight')
   @ApiOperation({ summary: 'A flight now, as of an event time, as known at a processing time.' })
   @ApiQuery({ name: 'asOf', required: false })
@@ -85,15 +88,18 @@ export class FlightsController {
 
   @Get(':flight/history')
   @ApiOperation({
-    summary: 'What was reported about a flight, in fold order, with how often each report was repeated.',
+    summary:
+      'What was reported about a flight, in fold order, with how often each report was repeated: as it was corrected, or as it was recorded.',
   })
   @ApiQuery({ name: 'asOf', required: false })
   @ApiQuery({ name: 'knownAt', required: false })
+  @ApiQuery({ name: 'recorded', required: false, enum: ['true', 'false'] })
   async history(@Param('flight') id: string, @Query() query: Query): Promise<HistoryJson[]> {
     checkFlightId(id);
-    const facts = await this.histories.collect(Flight, id, { ...momentOf(query), withRepeats: true });
+    const recorded = flagOf('recorded', query['recorded']);
+    const facts = await this.histories.collect(Flight, id, { ...momentOf(query), withRepeats: true, recorded });
     if (facts.length === 0) throw notFound(`flight ${id}`);
-    return facts.map(toHistoryJson);
+    return historyJson(facts);
   }
 }
 

@@ -32,9 +32,10 @@ export function notFound(what: string): Problem {
   );
 }
 
-/** What is the sender's mistake is 400, what may work later is 503, the rest is ours. */
+/** What is the sender's mistake is 400, what is gone 410, what may work later 503, the rest is ours. */
 function statusOf(error: ConcursusError): number {
   if (error.name === 'InvalidEventError') return 400;
+  if (error.code === 'CHANGES_TRIMMED') return 410;
   if (error.retryable) return 503;
   return error.name === 'ConflictError' ? 409 : 500;
 }

@@ -28,3 +28,13 @@ export function momentOf(query: Readonly<Record<string, unknown>>): StateOptions
   const knownAt = oneOf('knownAt', query['knownAt']);
   return { ...(asOf === undefined ? {} : { asOf }), ...(knownAt === undefined ? {} : { knownAt }) };
 }
+
+/** @throws InvalidEventError `INVALID_ARGUMENT` */
+export function flagOf(name: string, value: unknown): boolean {
+  const text = oneOf(name, value);
+  if (text === undefined || text === 'false') return false;
+  if (text === 'true') return true;
+  throw new InvalidEventError('INVALID_ARGUMENT', `The parameter ${name} is "${text.slice(0, 40).toWellFormed()}".`, {
+    fix: 'Send true or false.',
+  });
+}
