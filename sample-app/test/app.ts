@@ -7,7 +7,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { Projections, getPortToken, type ViewAudit } from '@concursus/core';
+import { Projections, getPortToken, type ReplayedView, type ViewAudit } from '@concursus/core';
 import { createApp } from '../src/app.js';
 import { readSettings } from '../src/settings.js';
 
@@ -74,6 +74,11 @@ export interface AppHere {
   stop(): Promise<void>;
   /** Compares every view of a context with one built anew from the store. */
   audit(context: string): Promise<readonly ViewAudit[]>;
+  /** Every view of a context as known at a moment, by name. */
+  replay(
+    context: string,
+    knownAt: string,
+  ): Promise<Readonly<Record<string, ReplayedView<Readonly<Record<string, number>>>['rows']>>>;
 }
 
 /** The application in this process, on a store in `folder`. */
@@ -92,6 +97,14 @@ export async function startHere(folder: string, env: Readonly<Record<string, str
       const audits: ViewAudit[] = [];
       for (const name of projections.names) audits.push(await projections.audit(name));
       return audits;
+    },
+    async replay(context, knownAt) {
+      const projections = app.get<Projections>(getPortToken(Projections, context), { strict: false });
+      const rows: Record<string, ReplayedView<Readonly<Record<string, number>>>['rows']> = {};
+      for (const name of projections.names) {
+        rows[name] = (await projections.view<Readonly<Record<string, number>>>(name).replay({ knownAt })).rows;
+      }
+      return rows;
     },
   };
 }

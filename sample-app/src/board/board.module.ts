@@ -6,10 +6,11 @@ import { BoardController } from './board.controller.js';
 import { BoardService } from './board.service.js';
 import { LateReports } from './late-reports.js';
 import { QuarantineController } from './quarantine.controller.js';
+import { TimeLapse } from './time-lapse.js';
 
 @Module({
   imports: [FlightsModule, LoadModule],
   controllers: [BoardController, QuarantineController],
-  providers: [BoardService, LateReports],
+  providers: [BoardService, LateReports, TimeLapse],
 })
 export class BoardModule {}
