@@ -2,7 +2,7 @@
  * Ports as one process reaches them over a bad network: each call is done some time later, and is refused, done without an
  * answer, done twice, or never done, as chance has it. What was done is on the disk, whatever becomes of who asked.
  */
-import { EventStore, UnavailableError } from '@concursus/core';
+import { EventStore, UnavailableError, type ViewCommit } from '@concursus/core';
 import type { Random } from './random.js';
 import type { Life, Scheduler } from './scheduler.js';
 
@@ -69,11 +69,17 @@ export class Network {
           wrapped[name] = (...args: unknown[]) => this.stream(life, name, bound as never, this.paged(args));
         } else if (!SYNCHRONOUS.has(name)) {
           wrapped[name] = (...args: unknown[]) =>
-            this.call(life, name, async () => {
-              const result = await bound(...(name === 'read' ? this.shorter(args) : args));
-              witness?.(name, args, result);
-              return result;
-            });
+            this.call(
+              life,
+              name,
+              async () => {
+                const result = await bound(...(name === 'read' ? this.shorter(args) : args));
+                witness?.(name, args, result);
+                return result;
+              },
+              false,
+              isRepeatable(name, args),
+            );
         }
       }
     }
@@ -81,14 +87,14 @@ export class Network {
   }
 
   /** One call, done and answered when its events come. */
-  call(life: Life, method: string, work: () => Promise<unknown>, page = false): Promise<unknown> {
+  call(life: Life, method: string, work: () => Promise<unknown>, page = false, repeatable = false): Promise<unknown> {
     if (life.dead) return new Promise(() => undefined);
     const { random, weather, scheduler } = this;
     // Most reads are near: nothing comes between their question and their answer.
     if (!page && READS.test(method) && random.chance(0.6)) return work();
     const failed = random.chance(weather.failRate);
     const unanswered = !failed && random.chance(weather.lostAckRate);
-    const twice = random.chance(weather.twiceRate) && REPEATABLE.has(method);
+    const twice = random.chance(weather.twiceRate) && repeatable;
     const survives = random.chance(0.5);
     const apart = random.chance(0.3) ? this.travelMs() : 0;
     life.outstanding++;
@@ -174,6 +180,13 @@ export class Network {
     const options = (args[1] ?? {}) as { readonly pageSize?: number };
     return [args[0], { ...options, pageSize: Math.min(options.pageSize ?? 1_000, this.pageMax) }];
   }
+}
+
+/** A commit that leaves its checkpoint where it is would not be recognised when it came again. */
+function isRepeatable(method: string, args: readonly unknown[]): boolean {
+  if (method !== 'commit') return REPEATABLE.has(method);
+  const { expected, checkpoint } = args[0] as ViewCommit;
+  return expected !== checkpoint;
 }
 
 async function outcomeOf(work: () => Promise<unknown>): Promise<Outcome> {

@@ -417,7 +417,11 @@ class World {
   private watchCalm(untilMs: number, released: number): void {
     this.scheduler.after(200, async () => {
       const lag =
-        this.waiting > 0 ? `${this.waiting} messages are not answered` : await this.inspector.lag(this.plan.effects);
+        released > 0 && this.releasing.size > 0
+          ? `${this.releasing.size} retries of what is parked are not answered`
+          : this.waiting > 0
+            ? `${this.waiting} messages are not answered`
+            : await this.inspector.lag(this.plan.effects);
       if (lag === undefined && released < 1) {
         // What can be released is: in whichever process runs the projection.
         for (const running of this.runs) if (!running.life.dead) this.retryParked(running);
