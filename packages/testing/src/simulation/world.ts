@@ -65,6 +65,9 @@ export async function runWorld(plan: Plan): Promise<Outcome> {
   return await new World(plan).run();
 }
 
+/** Views whose projections cannot handle everything. */
+const PARKING = ['fragile', 'by-event'] as const;
+
 class World {
   readonly scheduler = new Scheduler();
   readonly truth: Truth;
@@ -283,7 +286,7 @@ class World {
 
   private retryParked({ process, up }: Running): void {
     if (!up.started) return;
-    for (const view of ['fragile', 'by-event']) {
+    for (const view of PARKING) {
       const retry = {};
       this.releasing.add(retry);
       const done = (): void => {
@@ -422,6 +425,14 @@ class World {
           : this.waiting > 0
             ? `${this.waiting} messages are not answered`
             : await this.inspector.lag(this.plan.effects);
+      // Between two owners nobody can release anything.
+      const owned = PARKING.every((view) =>
+        this.runs.some(({ life, process }) => !life.dead && process.projections.runsHere(view)),
+      );
+      if (lag === undefined && released < 1 && !owned && this.scheduler.nowMs < untilMs) {
+        this.watchCalm(untilMs, released);
+        return;
+      }
       if (lag === undefined && released < 1) {
         // What can be released is: in whichever process runs the projection.
         for (const running of this.runs) if (!running.life.dead) this.retryParked(running);
