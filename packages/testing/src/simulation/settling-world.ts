@@ -161,13 +161,14 @@ class SettlingWorld {
       },
     });
     void prover.run(new AbortController().signal);
-    let held = false;
+    let endSeenMs = this.scheduler.nowMs;
     while (!life.dead) {
       const message = messages[channel.read];
       if (blocked() || message === undefined || message.writtenAt > this.scheduler.nowMs) {
-        if (blocked()) held = true;
-        else if (held) {
-          held = false;
+        // It went on after it was held up, however shortly: what it finds now is the end.
+        const now = this.scheduler.nowMs;
+        if (!blocked() && channel.blocks.some(([, to]) => to > endSeenMs && to <= now)) {
+          endSeenMs = now;
           prover.readToEnd();
         }
         await clock.sleep(40);

@@ -7,6 +7,7 @@ import {
   correctionEvent,
   inMemory,
   inMemoryCache,
+  UnavailableError,
   type Append,
   type AppendResult,
   type ConcursusError,
@@ -57,6 +58,7 @@ type Ask = Extract<Action, { kind: 'ask' }>;
 const TIMEOUT_MS = 1_500;
 /** After all trouble, everything must be done within this much virtual time: leases, back-offs and retries included. */
 const CALM_MS = 120_000;
+const CALM_LATENCY_MS = 0.1;
 /** Port calls one process may wait for at once (law 12): some for each consumer, and beside them three for each call under way. */
 const OUTSTANDING_MAX = 60;
 
@@ -182,6 +184,10 @@ class World {
     const cache = plan.cache ? network.wrap(shared, life) : undefined;
     const effect = async (context: EffectContext): Promise<void> => {
       this.watchful(() => this.effects.calling(context, life));
+      // The other side has its own bad moments, so that some effects are done long before those that came earlier.
+      if (this.weather.latencyMs > CALM_LATENCY_MS && this.random.chance(0.2)) {
+        throw new UnavailableError('TIMEOUT', 'The other side is busy on purpose.', { fix: 'Try again.' });
+      }
       await network.call(life, 'effect', async () => this.effects.called(context));
       if (!life.dead) this.effects.completed(context, life);
     };
@@ -409,7 +415,7 @@ class World {
   private calmDown(): void {
     // Clocks are set right, and none is behind what any of them has shown.
     for (const wall of this.walls) wall.offsetMs = this.offsetMaxMs;
-    Object.assign(this.weather, { latencyMs: 2, failRate: 0, lostAckRate: 0, twiceRate: 0 });
+    Object.assign(this.weather, { latencyMs: CALM_LATENCY_MS, failRate: 0, lostAckRate: 0, twiceRate: 0 });
     this.armed.length = 0;
     this.releasing.clear();
     for (const life of this.everybody) if (!life.dead) this.resume(life);
