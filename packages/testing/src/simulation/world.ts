@@ -298,7 +298,10 @@ class World {
       const done = (): void => {
         this.releasing.delete(retry);
       };
-      process.projections.retryParked(view).then(done, done);
+      process.projections
+        .retryParked(view)
+        .catch(() => undefined)
+        .finally(done);
     }
   }
 
