@@ -109,6 +109,7 @@ async function historyItem(reading: Reading, quietMs: number | undefined): Promi
   const first = await firstOf(reading, undefined);
   if (first === undefined) return [];
   const last = (await firstOf(reading, undefined, { descending: true }))!;
+  // As its class has it, like the fold: an event that was made terminal later ends histories from before, too.
   const names = [...reading.model.events.values()].filter((one) => (one.characteristics & TERMINAL) !== 0);
   const terminal =
     names.length === 0 ? undefined : await firstOf(reading, undefined, { names: names.map((one) => one.name) });

@@ -7,6 +7,7 @@ import {
   SettlingModel,
   sourceFacts,
   SourceTable,
+  TERMINAL,
   type CorrectedContext,
   type EventInput,
   type SettledContext,
@@ -17,10 +18,16 @@ import {
 import { canonicalJson } from '@concursus/core';
 import { ManualClock } from '@concursus/testing';
 import { Bulb, T, world, type World } from '../projection/support.js';
-import { quiet, run, type RunOptions } from '../processing/support.js';
+import { event as plainEvent, quiet, run, type EventParts, type RunOptions } from '../processing/support.js';
 
-export { correction, event, quiet, record, until } from '../processing/support.js';
+export { correction, quiet, record, until } from '../processing/support.js';
 export { Bulb, T, type World };
+
+/** A bulb's event as the log would have it: that a bulb has burnt ends its history. */
+export function event(parts: EventParts): Fact {
+  const fact = plainEvent(parts);
+  return fact.name === 'burnt' ? new Fact({ ...fact, content: fact.content, characteristics: TERMINAL }) : fact;
+}
 
 /** Sources that are complete up to their newest event: time settles by markers and by what comes. */
 export const TIME: TimeOptions = { boundMs: 1_000_000 };
