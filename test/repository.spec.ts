@@ -215,6 +215,7 @@ const planted: Readonly<Record<string, string>> = {
   'packages/core/src/pipeline/wait.ts': 'export const one = (): unknown => setTimeout(() => undefined, 1);',
   'packages/core/src/processing/chance.ts': 'export const one = (): number => Math.random();',
   'packages/core/src/projection/id.ts': "import { randomUUID } from 'node:crypto';\nexport const one = randomUUID;",
+  'packages/core/src/settling/view.ts': "import { View } from '../projection/view.js';\nexport const one = View;",
   'packages/core/src/time/any.ts': 'export const one = (value: any): unknown => value;',
   'packages/lmdb/src/sideways.ts': "import { verify } from '@concursus/testing';\nexport const one = verify;",
   'packages/lmdb/src/inside.ts': "import { Clock } from '../../core/src/ports/clock.js';\nexport const one = Clock;",
