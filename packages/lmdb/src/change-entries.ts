@@ -46,6 +46,12 @@ export function writeChanges(
   return sequence;
 }
 
+/** Removes all of them: a few entries, as changes share them and are trimmed. */
+export function removeChanges(changes: Texts, keys: KeyWriter, length: number): void {
+  const start = keys.backTo(length).copy();
+  for (const key of [...changes.getKeys({ start, end: after(start) })] as Uint8Array[]) changes.removeSync(key);
+}
+
 /** Removes the entries that hold nothing but changes before `firstChange`: all that begin before the one that holds it. */
 export function trimChanges(changes: Texts, keys: KeyWriter, length: number, firstChange: number): void {
   const start = keys.backTo(length).copy();

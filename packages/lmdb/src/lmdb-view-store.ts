@@ -16,7 +16,7 @@ import type {
   WireValue,
 } from '@concursus/core';
 import { Bell } from './bell.js';
-import { CHANGES_AN_ENTRY, readChanges, trimChanges, writeChanges } from './change-entries.js';
+import { CHANGES_AN_ENTRY, readChanges, removeChanges, trimChanges, writeChanges } from './change-entries.js';
 import type { Texts } from './environment.js';
 import { after, KeyWriter } from './keys.js';
 import { checkEpoch, checkpointMoved } from './lmdb-checkpoint-store.js';
@@ -152,9 +152,13 @@ export class LmdbViewStore extends ViewStore {
       if (value === null) db.notes.removeSync(at);
       else db.notes.putSync(at, JSON.stringify(value));
     }
-    const lastChange = writeChanges(db.changes, keys, length, commit.changes, state?.lastChange ?? 0);
-    const firstChange = Math.max(state?.firstChange ?? 1, lastChange - this.changesKept + 1);
-    if (firstChange > (state?.firstChange ?? 1)) trimChanges(db.changes, keys, length, firstChange);
+    const { changesFrom } = commit;
+    if (changesFrom !== undefined) removeChanges(db.changes, keys, length);
+    const firstKept = changesFrom === undefined ? (state?.firstChange ?? 1) : changesFrom + 1;
+    const lastBefore = changesFrom ?? state?.lastChange ?? 0;
+    const lastChange = writeChanges(db.changes, keys, length, commit.changes, lastBefore);
+    const firstChange = Math.max(firstKept, lastChange - this.changesKept + 1);
+    if (firstChange > firstKept) trimChanges(db.changes, keys, length, firstChange);
     const next: ViewState = { checkpoint: commit.checkpoint, lastChange, firstChange };
     db.states.putSync(keys.backTo(length).view(), JSON.stringify(next));
   }
@@ -227,7 +231,7 @@ export class LmdbViewStore extends ViewStore {
       // Backwards LMDB begins at `high` itself when it is there, and it is not part of the range.
       if (descending && high.equals(key as Uint8Array)) continue;
       const row = rowOf(Buffer.from((key as Uint8Array).subarray(length)).toString('utf8'), value);
-      if (row.contributors === 0) continue;
+      if (row.contributors === 0 && options.removed !== true) continue;
       found.push(row);
       if (found.length >= options.limit) break;
     }

@@ -367,6 +367,9 @@ export const viewStoreContract: Contract<'persistent'> = {
           'removed rows do not count for the limit',
         );
         assert.deepEqual(keysOf(await viewStore.findRows(VIEW, { limit: 2, descending: true })), ['c', 'a']);
+        const all = await viewStore.findRows(VIEW, { limit: 9, removed: true });
+        assert.deepEqual(all, [row('a'), row('b', 2, 0, 0), row('c')], 'asked for, removed rows are found');
+        assert.deepEqual(keysOf(await viewStore.findRows(VIEW, { limit: 1, from: 'b', removed: true })), ['b']);
         assert.deepEqual(await viewStore.readRows(VIEW, ['b']), [row('b', 2, 0, 0)]);
         await viewStore.commit(commitOf({ expected: 'o1:2', checkpoint: 'o1:3', rows: [row('b', 3)] }));
         assert.deepEqual(keysOf(await viewStore.findRows(VIEW, { limit: 9 })), ['a', 'b', 'c']);
@@ -431,6 +434,40 @@ export const viewStoreContract: Contract<'persistent'> = {
         assert.deepEqual(await viewStore.readChanges(VIEW, 8, 2), []);
         assert.deepEqual(await viewStore.readChanges(VIEW, 99, 2), []);
         assert.equal(await viewStore.lastChange(VIEW), 8);
+      },
+    },
+    {
+      name: 'numbers changes on from where a commit says, and forgets those before: a view may take over from another',
+      async run({ ports: { viewStore } }) {
+        await viewStore.commit(commitOf({ changes: [change('a'), change('b')] }));
+        await viewStore.commit(
+          commitOf({ expected: 'o1:1', changesFrom: 40, changes: [change('a', 2)], checkpoint: 'o1:1' }),
+        );
+        assert.equal(await viewStore.lastChange(VIEW), 41);
+        await viewStore.commit(commitOf({ expected: 'o1:1', checkpoint: 'o1:2', changes: [change('b', 2)] }));
+        const kept = [
+          { ...change('a', 2), sequence: 41 },
+          { ...change('b', 2), sequence: 42 },
+        ];
+        assert.deepEqual(await viewStore.readChanges(VIEW, 40, 9), kept);
+        assert.deepEqual(await viewStore.readChanges(VIEW, 41, 9), kept.slice(1));
+        for (const after of [0, 1, 39]) await refused('CHANGES_TRIMMED', () => viewStore.readChanges(VIEW, after, 9));
+        // Again, as after a crash in the middle of taking over: what that left is forgotten.
+        await viewStore.commit(commitOf({ expected: 'o1:2', checkpoint: 'o1:2', changesFrom: 41 }));
+        assert.equal(await viewStore.lastChange(VIEW), 41);
+        assert.deepEqual(await viewStore.readChanges(VIEW, 41, 9), []);
+        await refused('CHANGES_TRIMMED', () => viewStore.readChanges(VIEW, 40, 9));
+        await viewStore.commit(commitOf({ expected: 'o1:2', checkpoint: 'o1:3', changes: [change('c')] }));
+        assert.deepEqual(await viewStore.readChanges(VIEW, 41, 9), [{ ...change('c'), sequence: 42 }]);
+      },
+    },
+    {
+      name: 'numbers the changes of a new view on from where its first commit says',
+      async run({ ports: { viewStore } }) {
+        await viewStore.commit(commitOf({ changesFrom: 7 }));
+        assert.equal(await viewStore.lastChange(VIEW), 7);
+        await viewStore.commit(commitOf({ expected: 'o1:1', checkpoint: 'o1:2', changes: [change('a')] }));
+        assert.deepEqual(await viewStore.readChanges(VIEW, 7, 9), [{ ...change('a'), sequence: 8 }]);
       },
     },
     {

@@ -78,6 +78,10 @@ export class InMemoryViewStore extends ViewStore {
       if (value === null) view.notes.remove({ key, value });
       else view.notes.put(Object.freeze({ key, value: frozenCopy(value) }));
     }
+    if (commit.changesFrom !== undefined) {
+      view.changes = [];
+      view.lastSequence = commit.changesFrom;
+    }
     if (commit.changes.length > 0) {
       for (const change of commit.changes) {
         view.lastSequence += 1;
@@ -145,7 +149,7 @@ export class InMemoryViewStore extends ViewStore {
     for (const key of keys) {
       if (rows.length >= limit || (descending ? below(key) : above(key))) break;
       const row = data.rows.get(key)!;
-      if (row.contributors > 0) rows.push(row);
+      if (row.contributors > 0 || options.removed === true) rows.push(row);
     }
     return rows;
   }

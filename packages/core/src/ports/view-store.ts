@@ -18,7 +18,7 @@ export interface StoredRow {
   readonly key: string;
   /** Grows by one with each change of this row, also over a removal. */
   readonly revision: number;
-  /** How many aggregates contribute. 0 means removed: kept for its revision, and returned by no read but `readRows`. */
+  /** How many aggregates contribute. 0 means removed: kept for its revision, and returned by no read but `readRows` and `findRows` with `removed`. */
   readonly contributors: number;
   readonly fields: Fields;
   /** The latest event time of what ever changed it; absent when nothing timed did. Opaque to the store. */
@@ -51,7 +51,7 @@ export interface ChangeRecord {
 }
 
 export interface StoredChange extends ChangeRecord {
-  /** Its place in the view's changes, from 1, without gaps. */
+  /** Its place in the view's changes, from 1 (or behind `ViewCommit.changesFrom`), without gaps. */
   readonly sequence: number;
 }
 
@@ -70,6 +70,11 @@ export interface ViewCommit {
   readonly indexAdd: readonly IndexEntry[];
   readonly indexRemove: readonly IndexEntry[];
   readonly changes: readonly ChangeRecord[];
+  /**
+   * Forgets what is kept of the view's changes, and goes on numbering behind this sequence: a view that takes over from
+   * another goes on where that one's changes end. Absent: the numbers go on.
+   */
+  readonly changesFrom?: number;
   /** The engine's notes on the view as a whole (parked aggregates), by key; null removes. */
   readonly notes: readonly { readonly key: string; readonly value: WireValue }[];
 }
@@ -81,6 +86,8 @@ export interface FindOptions {
   readonly to?: string;
   readonly toExclusive?: boolean;
   readonly descending?: boolean;
+  /** Also rows that were removed (contributors 0), which are kept for their revisions. */
+  readonly removed?: boolean;
   /** 1 to 10,000. */
   readonly limit: number;
 }
@@ -100,7 +107,7 @@ export abstract class ViewStore {
   abstract scanContributions(view: ViewRef): AsyncIterable<readonly StoredContribution[]>;
   /** Rows as stored, removed ones (contributors 0) included. */
   abstract readRows(view: ViewRef, keys: readonly string[]): Promise<readonly (StoredRow | undefined)[]>;
-  /** Live rows of a range in key order. */
+  /** Live rows of a range in key order; with `removed` those that were removed, too. */
   abstract findRows(view: ViewRef, options: FindOptions): Promise<readonly StoredRow[]>;
   /** Index entries of one field of one row in order (or its reverse), at most `limit`, optionally only with `order` starting with `prefix`. */
   abstract readIndex(
@@ -116,7 +123,7 @@ export abstract class ViewStore {
   ): Promise<readonly IndexEntry[]>;
   /** Changes with a sequence above `after`, at most `limit`. @throws UnavailableError `CHANGES_TRIMMED` when some of them are no longer kept. */
   abstract readChanges(view: ViewRef, after: number, limit: number): Promise<readonly StoredChange[]>;
-  /** The last sequence given, 0 when none. */
+  /** The last sequence given, or what `changesFrom` set; 0 when neither was. */
   abstract lastChange(view: ViewRef): Promise<number>;
   /** Resolves when a change above `after` may exist (20 ms at the latest after another process made it) or `signal` aborts. */
   abstract waitForChange(view: ViewRef, after: number, signal: AbortSignal): Promise<void>;
