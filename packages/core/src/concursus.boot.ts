@@ -127,6 +127,7 @@ export function runner(made: Boot, parts: RunnerParts): Running {
   const options = {
     ...(made.options.projectionPageSize === undefined ? {} : { pageSize: made.options.projectionPageSize }),
     ...(made.options.leaseMs === undefined ? {} : { leaseMs: made.options.leaseMs }),
+    ...(made.options.rebuild === undefined ? {} : { rebuild: made.options.rebuild }),
   };
   const runner = new ProjectionRunner(parts, models, options);
   return { runner, parts, pacer: new Pacer({ ...parts, nextStep: () => runner.nextStep() }, models) };

@@ -7,6 +7,7 @@ import type { Clock } from './ports/clock.js';
 import type { LayerProvider, Slot } from './ports/layer.js';
 import { TimePolicies, type TimeOptions } from './time/time-options.js';
 import type { SnapshotOptions } from './query/snapshots.js';
+import type { RebuildOptions } from './projection/rebuild.js';
 
 /** The name of the context when none is given. */
 export const DEFAULT_CONTEXT = 'default';
@@ -37,6 +38,8 @@ export interface ConcursusOptions {
   };
   /** An owner of projections that shows no beat this long may be replaced by another process. Default 2,000. */
   readonly leaseMs?: number;
+  /** How much of its time a process gives to building views anew: a rest after every 10 ms of it, and aggregates of one commit. */
+  readonly rebuild?: RebuildOptions;
   /** Where folds of long histories may start; false: always at the beginning. It never changes an answer. Default on, with the defaults of `SnapshotOptions`. */
   readonly snapshots?: false | SnapshotOptions;
 }
@@ -77,6 +80,7 @@ const KNOWN: Readonly<Record<keyof ConcursusOptions, true>> = {
   publishQueueMax: true,
   projectionPageSize: true,
   leaseMs: true,
+  rebuild: true,
   snapshots: true,
 };
 const KNOWN_OF_SNAPSHOTS: Readonly<Record<keyof SnapshotOptions, true>> = {
@@ -143,6 +147,22 @@ export function checkOptions(context: string, options: ConcursusOptions): void {
   whole('projectionPageSize', options.projectionPageSize, 1, 10_000);
   whole('leaseMs', options.leaseMs, 100, 600_000);
   checkSnapshots(options.snapshots);
+  checkRebuild(options.rebuild);
+}
+
+function checkRebuild(rebuild: ConcursusOptions['rebuild']): void {
+  if (rebuild === undefined) return;
+  const unknown =
+    typeof rebuild !== 'object' || rebuild === null
+      ? String(rebuild)
+      : Object.keys(rebuild).find((name) => name !== 'pauseMs' && name !== 'pageSize');
+  if (unknown !== undefined) {
+    throw new ConfigurationError('INVALID_OPTION', `The option rebuild has no "${unknown}".`, {
+      fix: 'Give { pauseMs, pageSize }.',
+    });
+  }
+  whole('rebuild.pauseMs', rebuild.pauseMs, 0, 1_000);
+  whole('rebuild.pageSize', rebuild.pageSize, 1, 10_000);
 }
 
 function checkSnapshots(snapshots: ConcursusOptions['snapshots']): void {

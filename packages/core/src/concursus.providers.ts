@@ -215,11 +215,21 @@ export function services(context: string): Provider[] {
     },
     {
       provide: own(Sources),
-      useFactory: (made: Boot, bus: EventBus, store: EventStore, views: ViewStore, clock: Clock) =>
+      useFactory: (
+        made: Boot,
+        bus: EventBus,
+        store: EventStore,
+        views: ViewStore,
+        checkpoints: CheckpointStore,
+        clock: Clock,
+      ) =>
         new Sources(
           (input) => bus.record(input),
           clock,
-          async () => ({ table: await readSourceTable(views, made.time), counts: await readCounts(store) }),
+          async () => ({
+            table: await readSourceTable(views, checkpoints, made.time),
+            counts: await readCounts(store),
+          }),
           {
             maxSkewMs: made.time.maxSkewMs,
             ...(made.options.time?.heartbeatEveryMs === undefined
@@ -227,7 +237,7 @@ export function services(context: string): Provider[] {
               : { heartbeatEveryMs: made.options.time.heartbeatEveryMs }),
           },
         ),
-      inject: [BOOT, own(EventBus), EventStore as never, ViewStore as never, Clock as never],
+      inject: [BOOT, own(EventBus), EventStore as never, ViewStore as never, CheckpointStore as never, Clock as never],
     },
     {
       provide: own(Projections),

@@ -196,7 +196,10 @@ export {
 } from './projection/view.js';
 export type { ReplayOptions } from './projection/replay.js';
 export { ViewMirror } from './projection/view-mirror.js';
-export { Projections, type ViewAudit, type ViewDifference } from './projection/projections.js';
+export { Projections, type ViewAudit, type ViewDifference, type ViewGeneration } from './projection/projections.js';
+export type { Generation, RebuildRequest } from './projection/generations.js';
+export type { RebuildOptions, RebuildProgress } from './projection/rebuild.js';
+export type { RebuildDifference, RebuildReport } from './projection/adoption.js';
 export { projectionModel } from './projection/projection-model.js';
 export { ProjectionRunner, type RunnerOptions, type RunnerParts } from './projection/projection-runner.js';
 export type { ParkedAggregate } from './projection/track.js';

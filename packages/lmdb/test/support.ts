@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Aggregate, canonicalJson, Event, EventRegistry, Fact, SystemClock } from '@concursus/core';
-import type { Append, Fact as FactType, Layer, LayerContext, WireValue } from '@concursus/core';
+import type { Append, Fact as FactType, Layer, LayerContext, ProjectionModel, WireValue } from '@concursus/core';
 import { lmdb, type LmdbPersistentOptions } from '../src/index.js';
 
 export const silent = { log: () => undefined, warn: () => undefined, error: () => undefined };
@@ -94,4 +94,22 @@ export function lampRegistry(): EventRegistry {
   }
   Aggregate('lamp')(Lamp);
   return new EventRegistry('spec', [Lamp]);
+}
+
+/** Counts lamps and their events; another version counts twice. */
+export function countingModel(version: number): ProjectionModel {
+  const additive = { merge: 'sum', scale: 0, additive: true } as const;
+  return {
+    name: 'counting',
+    version,
+    types: new Set(['lamp']),
+    fields: [
+      { name: 'lamps', ...additive },
+      { name: 'events', ...additive },
+    ],
+    rowsOf: (_state, { id, events }) => [
+      [`room ${Number(id) % 50}`, { lamps: 1, events: version * events }],
+      [`lamp ${id}`, { lamps: 1, events }],
+    ],
+  };
 }

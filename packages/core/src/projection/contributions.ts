@@ -24,7 +24,7 @@ import {
 /** One aggregate's change of contribution, and what caused it. */
 export interface ContributionChange {
   /** Its facts are named in the change record. */
-  readonly of: { readonly facts: readonly Fact[] };
+  readonly of: { readonly facts: readonly Fact[]; readonly reach?: number };
   readonly before: Contribution;
   readonly after: Contribution;
 }
@@ -82,7 +82,8 @@ function work(works: Map<string, RowWork>, key: string, fields: number, change: 
     };
     works.set(key, row);
   }
-  const { facts } = change.of;
+  const { facts, reach } = change.of;
+  if (reach !== undefined && reach > row.through) row.through = reach;
   for (let i = 0; i < facts.length; i++) {
     const time = reachTimeOf(facts[i]!);
     if (time > row.through) row.through = time;

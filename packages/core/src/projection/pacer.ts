@@ -8,9 +8,11 @@
  * process writes the views.
  */
 import type { Position } from '../model/position.js';
+import type { CheckpointStore } from '../ports/checkpoint-store.js';
 import type { Clock } from '../ports/clock.js';
 import type { EventFeed } from '../ports/event-feed.js';
-import type { ViewRef, ViewStore } from '../ports/view-store.js';
+import type { ViewStore } from '../ports/view-store.js';
+import { currentView } from './generations.js';
 import type { ProjectionModel } from './projection.js';
 
 /** Events between a sender and the views: well under a second of projecting, and enough to keep recording busy. */
@@ -22,6 +24,8 @@ const POLL_MS = 20;
 
 export interface PacerParts {
   readonly views: ViewStore;
+  /** Where it is written which generation of a view is read. */
+  readonly checkpoints: CheckpointStore;
   readonly feed: EventFeed;
   readonly clock: Clock;
   /** Resolves after the next step of this process's projections. */
@@ -29,7 +33,7 @@ export interface PacerParts {
 }
 
 interface Followed {
-  readonly ref: ViewRef;
+  readonly model: ProjectionModel;
   /** False while it is left to itself. */
   near: boolean;
 }
@@ -50,10 +54,7 @@ export class Pacer {
     private readonly parts: PacerParts,
     models: readonly ProjectionModel[],
   ) {
-    this.followed = models.map((model) => ({
-      ref: { name: model.name, version: model.version, slice: -1 },
-      near: true,
-    }));
+    this.followed = models.map((model) => ({ model, near: true }));
   }
 
   /** Asked before a batch of `events`; a promise means wait. Callers ask one after the other, and call `done` for each. */
@@ -107,7 +108,7 @@ export class Pacer {
   private async look(): Promise<void> {
     let reached = this.marks.length;
     for (const view of this.followed) {
-      const covered = await this.coveredBy(view.ref);
+      const covered = await this.coveredBy(view.model);
       if (covered > 0) view.near = true;
       if (view.near) reached = Math.min(reached, covered);
     }
@@ -117,12 +118,13 @@ export class Pacer {
 
   /** The views that keep everybody waiting are not waited for until they hold a mark again. */
   private async leave(): Promise<void> {
-    for (const view of this.followed) if ((await this.coveredBy(view.ref)) === 0) view.near = false;
+    for (const view of this.followed) if ((await this.coveredBy(view.model)) === 0) view.near = false;
   }
 
   /** How many marks, from the first, the view holds. */
-  private async coveredBy(ref: ViewRef): Promise<number> {
-    const text = await this.parts.views.readCheckpoint(ref);
+  private async coveredBy({ name, version }: ProjectionModel): Promise<number> {
+    const { views, checkpoints } = this.parts;
+    const text = await views.readCheckpoint(await currentView(checkpoints, name, version));
     if (text === undefined) return 0;
     const checkpoint = this.parts.feed.parsePosition(text);
     let covered = 0;

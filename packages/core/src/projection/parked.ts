@@ -75,23 +75,41 @@ export async function contributionFromStore(
   one: Touched,
   upTo: Position = track.position,
 ): Promise<Computed> {
+  return (await foldContribution(parts, track, one, upTo)).computed;
+}
+
+/** The same, with the latest event time and the number of the events that were folded. */
+export async function foldContribution(
+  parts: Omit<ParkedParts, 'clock'>,
+  track: Track,
+  one: Touched,
+  upTo: Position,
+): Promise<{ readonly computed: Computed; readonly reach: number; readonly events: number }> {
   const { key, text } = one;
   const model = parts.registry.find(key.type);
+  let reach = Number.NEGATIVE_INFINITY;
+  let events = 0;
   try {
     if (track.model.rowsOf === undefined) {
       let rows: Contribution = NOTHING;
-      for await (const page of readEffective(parts.store, model?.conflicts ?? 'both', key, { upTo }))
+      for await (const page of readEffective(parts.store, model?.conflicts ?? 'both', key, { upTo })) {
         rows = track.fromEvents(rows, page, text);
-      return rows;
+        events += page.length;
+        // In order of time: the last of a page is its latest.
+        reach = page.at(-1)?.eventTime ?? reach;
+      }
+      return { computed: rows, reach, events };
     }
-    if (model === undefined) return NOTHING;
+    if (model === undefined) return { computed: NOTHING, reach, events };
     let state = model.newState();
     const history = await foldHistory(parts.store, model, key, { upTo }, (fact) => {
       state = model.apply(state, fact);
     });
-    return history.events === 0 ? NOTHING : track.fromState(one, model, { ...history, state });
+    ({ events } = history);
+    if (events === 0) return { computed: NOTHING, reach, events };
+    return { computed: track.fromState(one, model, { ...history, state }), reach: history.eventTimeMax, events };
   } catch (error) {
     if (!isUserError(error)) throw error;
-    return asError(error);
+    return { computed: asError(error), reach, events };
   }
 }

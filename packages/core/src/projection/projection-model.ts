@@ -4,6 +4,7 @@ import { contextOf, type EventContext } from '../mapping/handler-map.js';
 import type { HandlerMeta } from '../mapping/decorators.js';
 import type { Fact } from '../model/event.js';
 import { ConfigurationError } from '../model/errors.js';
+import { VERSIONS_MAX } from './generations.js';
 import { fieldsOf } from './merge.js';
 import { checkProjectionName, type ProjectionMeta, type ProjectionModel, type RowsContext } from './projection.js';
 
@@ -26,11 +27,11 @@ export function projectionModel(
   instance: () => ProjectionInstance,
 ): ProjectionModel {
   checkProjectionName(meta.name, cls.name);
-  if (!Number.isSafeInteger(meta.version) || meta.version < 1) {
+  if (!Number.isSafeInteger(meta.version) || meta.version < 1 || meta.version >= VERSIONS_MAX) {
     throw new ConfigurationError(
       'PROJECTION_SHAPE',
       `The projection ${cls.name} has the version ${String(meta.version)}.`,
-      { fix: 'Give a whole number from 1.' },
+      { fix: 'Give a whole number from 1 to 999,999.' },
     );
   }
   const hasRows = typeof (cls.prototype as { rows?: unknown }).rows === 'function';

@@ -3,14 +3,15 @@
  * checkpoint together. Stop 13 of the walk.
  *
  * Projections at one position go in step: the page is read and each aggregate folded once for all of them. One that
- * starts later or failed goes on its own until it stands where the others stand. Over 400 lines, and one subject: the loop.
+ * starts later or failed goes on its own until it stands where the others stand. A generation that is built follows the feed
+ * up to where the view that is read stands, and takes over there. Over 400 lines, and one subject: the loop.
  */
 import type { AggregateModel, EventRegistry } from '../mapping/event-registry.js';
 import { aggregateKeyText, type AggregateKey } from '../model/event.js';
 import { isPlain } from '../model/effective-facts.js';
 import { ConflictError } from '../model/errors.js';
 import type { Position } from '../model/position.js';
-import type { CheckpointStore } from '../ports/checkpoint-store.js';
+import type { CheckpointStore, OwnerRow } from '../ports/checkpoint-store.js';
 import type { Clock } from '../ports/clock.js';
 import type { EventFeed } from '../ports/event-feed.js';
 import type { EventStore } from '../ports/event-store.js';
@@ -20,12 +21,16 @@ import type { Snapshots } from '../query/snapshots.js';
 import { Ownership, type OwnershipOptions } from '../processing/ownership.js';
 import { TimePolicies } from '../time/time-options.js';
 import { NOTHING } from './contribution.js';
+import { adopt } from './adoption.js';
 import { FoldCache, type Folded } from './fold-cache.js';
+import { Generations, generationText, ownerNameOf, sameGeneration, viewRefOf, type Generation } from './generations.js';
+import { Lineage } from './lineage.js';
+import { buildGeneration, readUpTo, type RebuildOptions } from './rebuild.js';
 import { contributionFromStore, firstAfter, isUserError, releaseParked } from './parked.js';
 import type { ProjectionModel } from './projection.js';
 import { readSources, SourceTrack } from './source-track.js';
 import { TouchedAggregates, type Touched } from './touched.js';
-import { asError, ownerNameOf, Track, type Computed, type ParkedAggregate, type StepTime } from './track.js';
+import { asError, Track, type Computed, type ParkedAggregate, type StepTime } from './track.js';
 
 export interface RunnerOptions extends OwnershipOptions {
   /** Facts of one step, hence of one transaction. Default 1,000. */
@@ -34,6 +39,8 @@ export interface RunnerOptions extends OwnershipOptions {
   readonly catchUpPageSize?: number;
   /** The first wait after a failed step; doubles up to 64 times it. Default 50 ms. */
   readonly backOffMs?: number;
+  /** How much of its time a process gives to building views anew. */
+  readonly rebuild?: RebuildOptions;
 }
 
 export interface RunnerParts {
@@ -64,6 +71,15 @@ interface Group {
   pageSize: number;
   failures: number;
   resumeAtMs: number;
+  /** When it looked last, nothing was recorded behind it. */
+  atEnd: boolean;
+}
+
+interface Retry {
+  readonly name: string;
+  readonly text: string | undefined;
+  readonly done: (count: number) => void;
+  readonly failed: (error: unknown) => void;
 }
 
 /** One track's part of a step. */
@@ -88,19 +104,26 @@ interface Step {
 const AGGREGATES_AT_ONCE = 10_000;
 const RUN_STEPS = 16;
 const RUN_MS = 100;
+/** The same of a generation that is built. */
+const RUN_BUILDING_MS = 20;
+/** Between two looks at which generations are read and asked for. */
+const LOOK_MS = 400;
 
 export class ProjectionRunner {
+  private readonly generations: Generations;
+  private lineages: Lineage[] = [];
+  /** Owner rows of what was read when this process started; and of each generation since. */
   private readonly ownership: Ownership;
+  private readonly first = new Set<string>();
+  private readonly later = new Map<string, Ownership>();
+  private looking: Promise<void> | undefined;
   private groups: Group[] = [];
   private readonly stopping = new AbortController();
   private wake = new AbortController();
   private running: Promise<void> | undefined;
-  private readonly retries: {
-    name: string;
-    text: string | undefined;
-    done: (count: number) => void;
-    failed: (error: unknown) => void;
-  }[] = [];
+  private readonly retries: Retry[] = [];
+  /** Retries of views that are just switching. */
+  private readonly deferred: Retry[] = [];
   private progressed: () => void = () => undefined;
   private progress: Promise<void> = Promise.resolve();
   private readonly time: TimePolicies;
@@ -111,38 +134,81 @@ export class ProjectionRunner {
   constructor(
     private readonly parts: RunnerParts,
     readonly models: readonly ProjectionModel[],
-    options: RunnerOptions = {},
+    private readonly options: RunnerOptions = {},
   ) {
     this.time = parts.time ?? new TimePolicies({});
     this.pageSize = options.pageSize ?? 1_000;
     this.catchUpPageSize = options.catchUpPageSize ?? this.pageSize * 8;
     this.backOffMs = options.backOffMs ?? 50;
-    this.ownership = new Ownership(
-      parts.checkpoints,
-      parts.clock,
-      parts.logger,
-      parts.process,
-      () => this.wake.abort(),
-      options,
-    );
-    for (const model of models) this.ownership.watch(ownerNameOf(model));
+    this.generations = new Generations(parts.checkpoints, parts.views);
+    this.ownership = this.newOwnership();
     this.renewProgress();
+  }
+
+  private newOwnership(): Ownership {
+    const { checkpoints, clock, logger, process } = this.parts;
+    return new Ownership(checkpoints, clock, logger, process, () => this.wake.abort(), this.options);
   }
 
   /** Claims what is free and starts the loop. */
   async start(): Promise<void> {
     if (this.models.length === 0) return;
+    const now = this.parts.clock.now();
+    this.lineages = await Promise.all(
+      this.models.map(async (model) => {
+        const live = await this.generations.open(model.name, model.version, now);
+        return new Lineage(model, live, this.generations, await this.generations.requested(model.name));
+      }),
+    );
+    for (const { model, live, own } of this.lineages) {
+      if (!own) continue;
+      const name = ownerNameOf(model.name, live);
+      this.first.add(name);
+      this.ownership.watch(name);
+    }
     await this.ownership.start();
+    this.looking = this.look();
     this.running = this.loop();
+  }
+
+  /** Notices what other processes asked for or switched, and what is to be tried again. */
+  private async look(): Promise<void> {
+    const { clock, logger } = this.parts;
+    while (!this.stopping.signal.aborted) {
+      await clock.sleep(this.options.beatMs ?? LOOK_MS, this.stopping.signal);
+      if (this.stopping.signal.aborted) return;
+      try {
+        await this.lookNow();
+      } catch (error) {
+        logger.warn(`The generations of the views could not be read, trying again: ${String(error)}`);
+      }
+    }
+  }
+
+  /** Sees at once what was asked for. */
+  async lookNow(): Promise<void> {
+    for (const lineage of this.lineages) {
+      if ((await lineage.look()) || lineage.resumeAtMs !== undefined) this.wake.abort();
+    }
   }
 
   /** Finishes the step in hand and gives the projections up. */
   async stop(): Promise<void> {
     this.stopping.abort();
     this.wake.abort();
+    for (const { build, switching } of this.lineages) {
+      build?.stop.abort();
+      switching?.stop.abort();
+    }
     await this.running;
+    await this.looking;
+    for (const { build, switching } of this.lineages) {
+      await build?.done;
+      await switching?.done;
+    }
     await this.ownership.stop();
-    for (const retry of this.retries.splice(0)) retry.done(0);
+    for (const ownership of this.later.values()) await ownership.stop();
+    for (const retry of [...this.retries.splice(0), ...this.deferred.splice(0)]) retry.done(0);
     this.progressed();
   }
 
@@ -153,7 +219,7 @@ export class ProjectionRunner {
 
   /** Whether this process runs the projection now. */
   runs(name: string): boolean {
-    return this.groups.some((group) => group.tracks.some((track) => track.model.name === name));
+    return this.track(name) !== undefined;
   }
 
   /** Parked aggregates, as the running owner knows them; undefined when another process runs the projection. */
@@ -172,9 +238,47 @@ export class ProjectionRunner {
     });
   }
 
+  /** What this process writes of the view that is read. */
   private track(name: string): Track | undefined {
-    for (const group of this.groups) for (const track of group.tracks) if (track.model.name === name) return track;
+    const lineage = this.lineages.find(({ model }) => model.name === name);
+    return lineage === undefined ? undefined : (lineage.switching?.live ?? this.trackOf(lineage, lineage.live));
+  }
+
+  private trackOf({ model }: Lineage, generation: Generation): Track | undefined {
+    for (const { tracks } of this.groups) {
+      for (const track of tracks) {
+        if (track.model === model && sameGeneration(track.generation, generation)) return track;
+      }
+    }
     return undefined;
+  }
+
+  private lineageOf(track: Track): Lineage {
+    return this.lineages.find(({ model }) => model === track.model)!;
+  }
+
+  private held(name: string): OwnerRow | undefined {
+    return this.ownership.held(name) ?? this.later.get(name)?.held(name);
+  }
+
+  private lost(name: string): void {
+    this.ownership.lost(name);
+    this.later.get(name)?.lost(name);
+  }
+
+  /** Claims or watches a generation that came up after the start. */
+  private async watch(name: string): Promise<void> {
+    if (this.first.has(name) || this.later.has(name)) return;
+    const ownership = this.newOwnership();
+    ownership.watch(name);
+    this.later.set(name, ownership);
+    await ownership.start();
+  }
+
+  private async unwatch(name: string): Promise<void> {
+    const ownership = this.later.get(name);
+    this.later.delete(name);
+    await ownership?.stop();
   }
 
   private renewProgress(): void {
@@ -194,7 +298,9 @@ export class ProjectionRunner {
         await this.join();
         await this.handleRetries();
         failures = 0;
-        if (!(await this.round())) await this.rest();
+        const more = await this.round();
+        this.takeOver();
+        if (!more) await this.rest();
       } catch (error) {
         const waitMs = this.waitMs(++failures);
         this.parts.logger.warn(`Projections could not go on, trying again in ${waitMs} ms: ${String(error)}`);
@@ -246,7 +352,8 @@ export class ProjectionRunner {
     if (this.stopping.signal.aborted || this.retries.length > 0 || this.joinable()) return;
     const wake = this.wake.signal;
     const waiting = this.groups.filter((group) => group.resumeAtMs > 0);
-    const going = this.groups.filter((group) => group.resumeAtMs === 0);
+    // One that is built here goes on with the view that is read.
+    const going = this.groups.filter((group) => group.resumeAtMs === 0 && this.leaderOf(group) === 'none');
     // Not AbortSignal.any: the lasting signal would remember every rest of the process's life.
     const ended = new AbortController();
     const { signal } = ended;
@@ -267,8 +374,12 @@ export class ProjectionRunner {
   }
 
   private joinable(): boolean {
-    return this.models.some(
-      (model) => this.ownership.held(ownerNameOf(model)) !== undefined && this.track(model.name) === undefined,
+    return this.lineages.some(
+      ({ model, live, own, switching }) =>
+        own &&
+        switching === undefined &&
+        this.held(ownerNameOf(model.name, live)) !== undefined &&
+        this.track(model.name) === undefined,
     );
   }
 
@@ -277,8 +388,10 @@ export class ProjectionRunner {
     for (const group of this.groups) {
       for (let i = group.tracks.length - 1; i >= 0; i--) {
         const track = group.tracks[i]!;
-        const held = this.ownership.held(track.ownerName);
-        if (held?.epoch === track.owner.epoch) track.owner = held;
+        const { live, next } = this.lineageOf(track);
+        const held = this.held(track.ownerName);
+        const wanted = sameGeneration(track.generation, track.building ? next : live);
+        if (wanted && held?.epoch === track.owner.epoch) track.owner = held;
         else {
           group.tracks.splice(i, 1);
           this.renewProgress(); // whoever waited for this projection's next step waits no longer
@@ -286,19 +399,166 @@ export class ProjectionRunner {
       }
     }
     this.groups = this.groups.filter((group) => group.tracks.length > 0);
-    for (const model of this.models) {
-      const held = this.ownership.held(ownerNameOf(model));
-      if (held === undefined || this.track(model.name) !== undefined) continue;
-      const checkpoint = await this.parts.views.readCheckpoint({ name: model.name, version: model.version, slice: -1 });
-      const position = checkpoint === undefined ? this.parts.feed.start() : this.parts.feed.parsePosition(checkpoint);
-      const track = new Track(model, this.parts.views, held, checkpoint, position);
-      track.stand(readSources(this.time, await track.load(), false).table.inputWatermark);
-      this.groups.push(this.groupOf(track, 0, 0));
-      // What was parked in an earlier run is tried once more with this run's code.
-      if (track.parked.size > 0)
-        this.retries.push({ name: model.name, text: undefined, done: () => undefined, failed: () => undefined });
+    for (const lineage of this.lineages) {
+      if (lineage.switching !== undefined) continue;
+      if (lineage.own) await this.joinLive(lineage);
+      await this.joinNext(lineage);
     }
     this.merge();
+  }
+
+  private async joinLive(lineage: Lineage): Promise<void> {
+    const { model, live } = lineage;
+    const { views, feed } = this.parts;
+    const name = ownerNameOf(model.name, live);
+    await this.watch(name);
+    const held = this.held(name);
+    if (held === undefined || this.trackOf(lineage, live) !== undefined) return;
+    // Looked at with the row in hand: whoever had it before may have ended this generation.
+    if ((await this.generations.retiredFor(model.name, live)) !== undefined) {
+      await lineage.look();
+      this.wake.abort();
+      return;
+    }
+    const checkpoint = await views.readCheckpoint(viewRefOf(model.name, live));
+    const position = checkpoint === undefined ? feed.start() : feed.parsePosition(checkpoint);
+    const track = new Track(model, views, held, checkpoint, position, live);
+    track.stand(readSources(this.time, await track.load(), false).table.inputWatermark);
+    this.groups.push(this.groupOf(track, 0, 0));
+    // What was parked in an earlier run is tried once more with this run's code.
+    if (track.parked.size > 0)
+      this.retries.push({ name: model.name, text: undefined, done: () => undefined, failed: () => undefined });
+  }
+
+  /** The next generation is built where the view that is read is run, or by whoever has the new code. */
+  private async joinNext(lineage: Lineage): Promise<void> {
+    const { model, live, next, build, built } = lineage;
+    const name = next === undefined ? undefined : ownerNameOf(model.name, next);
+    const here = next !== undefined && (!lineage.own || this.trackOf(lineage, live) !== undefined);
+    if (!here) {
+      build?.stop.abort();
+      lineage.built = undefined;
+      if (name !== undefined) await this.unwatch(name);
+      return;
+    }
+    await this.watch(name!);
+    const held = this.held(name!);
+    if (build !== undefined) {
+      if (held?.epoch !== build.owner.epoch) build.stop.abort();
+      return;
+    }
+    if (held === undefined || this.trackOf(lineage, next) !== undefined) return;
+    if (built?.owner.epoch === held.epoch && sameGeneration(built.generation, next)) {
+      lineage.built = undefined;
+      this.groups.push(this.groupOf(built, 0, 0));
+      return;
+    }
+    if (lineage.resumeAtMs !== undefined && lineage.resumeAtMs > this.parts.clock.monotonicMs()) return;
+    lineage.resumeAtMs = undefined;
+    const stop = new AbortController();
+    lineage.build = { stop, owner: held, done: this.build(lineage, held, stop.signal) };
+  }
+
+  private async build(lineage: Lineage, owner: OwnerRow, signal: AbortSignal): Promise<void> {
+    const { model, live, next } = lineage;
+    try {
+      const options = this.options.rebuild ?? {};
+      lineage.built = await buildGeneration(this.parts, model, next!, live, owner, options, signal);
+    } catch (error) {
+      if (error instanceof ConflictError) this.lost(ownerNameOf(model.name, next!));
+      this.postpone(lineage, `The view "${model.name}" could not be built`, error);
+    } finally {
+      lineage.build = undefined;
+      this.wake.abort();
+    }
+  }
+
+  private postpone(lineage: Lineage, what: string, error: unknown): void {
+    if (this.stopping.signal.aborted) return;
+    const waitMs = this.waitMs(++lineage.failures);
+    lineage.resumeAtMs = this.parts.clock.monotonicMs() + waitMs;
+    this.parts.logger.warn(`${what}, trying again in ${waitMs} ms: ${String(error)}`);
+  }
+
+  /** Whose place a group goes up to: only one that is built has a leader, the view that is read, if it is run here. */
+  private leaderOf(group: Group): Track | 'none' | undefined {
+    const [track] = group.tracks;
+    if (track?.building !== true) return 'none';
+    const lineage = this.lineageOf(track);
+    return lineage.own ? this.trackOf(lineage, lineage.live) : 'none';
+  }
+
+  /** What is built and stands where the view that is read stands takes over: both leave the loop until it is done. */
+  private takeOver(): void {
+    for (const group of [...this.groups]) {
+      const [track] = group.tracks;
+      if (track?.building !== true || this.stopping.signal.aborted) continue;
+      const lineage = this.lineageOf(track);
+      const leader = this.leaderOf(group);
+      if (leader === undefined || lineage.switching !== undefined) continue;
+      if (leader === 'none' ? !group.atEnd : leader.position.toString() !== track.position.toString()) continue;
+      const live = leader === 'none' ? undefined : leader;
+      for (const other of this.groups) {
+        const at = live === undefined ? -1 : other.tracks.indexOf(live);
+        if (at !== -1) other.tracks.splice(at, 1);
+      }
+      this.groups = this.groups.filter((other) => other !== group && other.tracks.length > 0);
+      const stop = new AbortController();
+      lineage.switching = { stop, live, done: this.switchOver(lineage, track, live, stop.signal) };
+    }
+  }
+
+  /** Afterwards the loop takes up whichever generation is read then, from what the store holds. */
+  private async switchOver(
+    lineage: Lineage,
+    track: Track,
+    live: Track | undefined,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { model, live: from, request } = lineage;
+    const { clock, logger, checkpoints } = this.parts;
+    let row: OwnerRow | undefined;
+    try {
+      const old = { ref: viewRefOf(model.name, from), generation: from };
+      // Nobody here has the code of the old version: whoever still runs it is stopped by the next epoch.
+      if (live === undefined) row = await this.fence(model.name, from, track);
+      let beatMs = clock.monotonicMs();
+      const report = await adopt(this.parts, old, track, request?.startedAt ?? clock.now(), signal, async () => {
+        if (row === undefined || clock.monotonicMs() - beatMs < (this.options.beatMs ?? LOOK_MS)) return;
+        row = await checkpoints.renew(row);
+        beatMs = clock.monotonicMs();
+      });
+      await this.generations.retire(model.name, from, track.generation, row?.epoch ?? live!.owner.epoch);
+      await this.generations.follow(model.name, from, track.generation);
+      await lineage.look();
+      lineage.failures = 0;
+      logger.log(
+        `The view "${model.name}" is read from ${generationText(track.generation)} now: ${report.rows} rows, ${report.added} added, ${report.removed} removed, ${report.changed} changed.`,
+      );
+    } catch (error) {
+      this.postpone(
+        lineage,
+        `The view "${model.name}" could not go over to ${generationText(track.generation)}`,
+        error,
+      );
+    } finally {
+      if (row !== undefined) await checkpoints.release(row).catch(() => undefined);
+      lineage.switching = undefined;
+      this.retries.push(...this.deferred.splice(0));
+      this.renewProgress();
+      this.wake.abort();
+    }
+  }
+
+  private async fence(name: string, old: Generation, track: Track): Promise<OwnerRow> {
+    const { checkpoints, views, feed } = this.parts;
+    const owner = ownerNameOf(name, old);
+    const row = await checkpoints.claim(owner, this.parts.process, await checkpoints.readOwner(owner));
+    if (row === undefined) throw leaseTaken(owner);
+    const checkpoint = await views.readCheckpoint(viewRefOf(name, old));
+    if (checkpoint === undefined || track.position.covers(feed.parsePosition(checkpoint))) return row;
+    await checkpoints.release(row);
+    throw leaseTaken(owner);
   }
 
   /** Groups that stand at one place go on together; the first one's folds are as right as the others'. */
@@ -306,6 +566,10 @@ export class ProjectionRunner {
     const byPlace = new Map<string, Group>();
     for (const group of this.groups) {
       const place = group.tracks[0]!.position.toString();
+      if (group.tracks[0]!.building) {
+        byPlace.set(`${place}#building${byPlace.size}`, group);
+        continue;
+      }
       const other = byPlace.get(place);
       if (other === undefined || group.resumeAtMs > 0 || other.resumeAtMs > 0) {
         byPlace.set(group.resumeAtMs > 0 ? `${place}#${byPlace.size}` : place, group);
@@ -327,9 +591,10 @@ export class ProjectionRunner {
     if (step === undefined) {
       group.failures = 0;
       group.resumeAtMs = 0;
+      group.atEnd = true;
       return false;
     }
-    const until = this.parts.clock.monotonicMs() + RUN_MS;
+    const until = this.parts.clock.monotonicMs() + (group.tracks[0]!.building ? RUN_BUILDING_MS : RUN_MS);
     for (let n = 1; ; n++) {
       const committing = this.commitAll(group, step);
       let ahead: Step | undefined;
@@ -342,6 +607,7 @@ export class ProjectionRunner {
         }
       }
       await committing;
+      group.atEnd = step.atEnd;
       if (group.tracks.length === 0) return true;
       if (failure !== undefined) throw failure.error;
       if (ahead === undefined) return true;
@@ -356,8 +622,16 @@ export class ProjectionRunner {
 
   /** Reads one page and folds what it touched; undefined when there was nothing. */
   private async prepare(group: Group, from: Position): Promise<Step | undefined> {
-    const page = await this.parts.feed.read(from, group.pageSize);
-    if (page.facts.length === 0 && from.covers(page.next)) return undefined;
+    const leader = this.leaderOf(group);
+    if (leader === undefined) return undefined;
+    const { feed } = this.parts;
+    const page =
+      leader === 'none'
+        ? await feed.read(from, group.pageSize)
+        : from.covers(leader.position)
+          ? undefined
+          : await readUpTo(feed, from, leader.position, group.pageSize);
+    if (page === undefined || (page.facts.length === 0 && from.covers(page.next))) return undefined;
     // Larger steps while there is much to catch up with: a history folds once a step, and a row is written once.
     group.pageSize = page.atEnd ? this.pageSize : Math.min(group.pageSize * 2, this.catchUpPageSize);
     group.sources ??= await this.sourcesOf(group);
@@ -474,7 +748,7 @@ export class ProjectionRunner {
     if (group.tracks.length > 0) {
       group.failures = 0;
       group.resumeAtMs = 0;
-      this.parts.onWatermark?.(step.time.inputWatermark);
+      if (!group.tracks[0]!.building) this.parts.onWatermark?.(step.time.inputWatermark);
     }
     this.renewProgress();
   }
@@ -488,7 +762,7 @@ export class ProjectionRunner {
       this.groups = this.groups.filter((other) => other !== group);
     }
     if (reason instanceof ConflictError) {
-      this.ownership.lost(track.ownerName);
+      this.lost(track.ownerName);
       return;
     }
     const failures = group.failures + 1;
@@ -508,11 +782,19 @@ export class ProjectionRunner {
       pageSize: this.pageSize,
       failures,
       resumeAtMs,
+      atEnd: false,
     };
   }
 
   private async handleRetries(): Promise<void> {
+    const switching = new Set(
+      this.lineages.filter((one) => one.switching !== undefined).map(({ model }) => model.name),
+    );
     for (const retry of this.retries.splice(0)) {
+      if (switching.has(retry.name)) {
+        this.deferred.push(retry);
+        continue;
+      }
       try {
         retry.done(await this.release(retry.name, retry.text));
       } catch (error) {
@@ -533,6 +815,10 @@ export class ProjectionRunner {
   private modelOf(type: string): AggregateModel | undefined {
     return this.parts.registry.find(type);
   }
+}
+
+function leaseTaken(owner: string): ConflictError {
+  return new ConflictError('LEASE_LOST', `"${owner}" went on meanwhile.`, { fix: 'It is tried again.' });
 }
 
 function countsSources(group: Group): boolean {

@@ -3,10 +3,22 @@ import { canonicalJson } from '../model/canonical-json.js';
 import { InvalidEventError } from '../model/errors.js';
 import type { AggregateKey } from '../model/event.js';
 import type { CheckpointStore } from '../ports/checkpoint-store.js';
-import type { StoredRow, ViewStore } from '../ports/view-store.js';
+import type { StoredRow, ViewRef, ViewStore } from '../ports/view-store.js';
 import { Histories } from '../query/event-source.js';
 import type { ProjectionModel } from './projection.js';
 import { ProjectionRunner, type RunnerParts } from './projection-runner.js';
+import { readReport, type RebuildReport } from './adoption.js';
+import {
+  currentView,
+  generationOf,
+  generationText,
+  Generations,
+  sameGeneration,
+  viewRefOf,
+  type Generation,
+  type RebuildRequest,
+} from './generations.js';
+import { readProgress, type RebuildProgress } from './rebuild.js';
 import { replay, type ReplayOptions } from './replay.js';
 import { PARKED, type ParkedAggregate } from './track.js';
 import { StoredView, type View } from './view.js';
@@ -26,6 +38,13 @@ export interface ViewAudit {
   readonly differences: readonly ViewDifference[];
 }
 
+/** A generation of a view that the store holds. */
+export interface ViewGeneration extends Generation {
+  /** `live`: it is read. `building`: it will be. `kept`: it was, or its building was given up; `Projections.drop` removes it. */
+  readonly state: 'live' | 'building' | 'kept';
+  readonly position: string | undefined;
+}
+
 /** An empty place to rebuild in; the in-memory provider makes one. */
 export interface Scratch {
   readonly views: ViewStore;
@@ -36,6 +55,7 @@ const DIFFERENCES_MAX = 100;
 
 export class Projections {
   private readonly byName: ReadonlyMap<string, ProjectionModel>;
+  private readonly kept: Generations;
 
   constructor(
     private readonly parts: RunnerParts,
@@ -43,6 +63,7 @@ export class Projections {
     private readonly scratch: () => Scratch,
   ) {
     this.byName = new Map(runner.models.map((model) => [model.name, model]));
+    this.kept = new Generations(parts.checkpoints, parts.views);
   }
 
   get names(): readonly string[] {
@@ -53,6 +74,7 @@ export class Projections {
   view<V extends object>(name: string): View<V> {
     return new StoredView<V>(this.model(name), {
       views: this.parts.views,
+      checkpoints: this.parts.checkpoints,
       feed: this.parts.feed,
       clock: this.parts.clock,
       nextStep: () => this.runner.nextStep(),
@@ -75,8 +97,7 @@ export class Projections {
 
   /** Aggregates the projection could not handle, each with the error. Any process may ask. */
   async parked(name: string): Promise<readonly ParkedAggregate[]> {
-    const model = this.model(name);
-    const notes = await this.parts.views.readNotes({ name, version: model.version, slice: -1 }, PARKED);
+    const notes = await this.parts.views.readNotes(await this.ref(name), PARKED);
     return notes.map((note) => note.value as unknown as ParkedAggregate);
   }
 
@@ -87,19 +108,75 @@ export class Projections {
   }
 
   /**
+   * Has the view built anew, from all histories, beside the one that is read; when it stands where that one stands, all
+   * processes go over to it, and its changes follow on those before. It is built where the projection runs, survives that
+   * process, and takes over by itself: see `rebuilding` and `report`. One that is asked for already is what is answered.
+   * @throws InvalidEventError `INVALID_ARGUMENT`, `LIMIT_EXCEEDED`
+   */
+  async rebuild(name: string): Promise<RebuildRequest> {
+    const { version } = this.model(name);
+    const request = await this.kept.request(name, version, this.parts.clock.now(), 'asked');
+    await this.runner.lookNow();
+    return request;
+  }
+
+  /** How far the next generation of a view is; undefined when none is built. Any process may ask. */
+  async rebuilding(name: string): Promise<RebuildProgress | undefined> {
+    const { version } = this.model(name);
+    const request = await this.kept.requested(name);
+    if (request === undefined || sameGeneration(request, await this.kept.read(name, version))) return undefined;
+    return readProgress(this.parts, name, request);
+  }
+
+  /** What the switch to the generation that is read changed; undefined for the first one. */
+  async report(name: string): Promise<RebuildReport | undefined> {
+    return readReport(this.parts.views, await this.ref(name));
+  }
+
+  /** Every generation of the view that the store holds, in the order of versions. */
+  async generations(name: string): Promise<readonly ViewGeneration[]> {
+    const { version } = this.model(name);
+    const live = await this.kept.read(name, version);
+    const request = await this.kept.requested(name);
+    const found: ViewGeneration[] = [];
+    for (const one of (await this.parts.views.versions(name)).map(generationOf)) {
+      const state = sameGeneration(one, live) ? 'live' : sameGeneration(one, request) ? 'building' : 'kept';
+      found.push({ ...one, state, position: await this.parts.views.readCheckpoint(viewRefOf(name, one)) });
+    }
+    return found.sort((a, b) => a.version - b.version || a.generation - b.generation);
+  }
+
+  /**
+   * Removes a generation that is no longer read. Who follows the view's changes and is still behind the switch must then begin anew.
+   * @throws InvalidEventError `INVALID_ARGUMENT` for one that is read or built
+   */
+  async drop(name: string, generation: Generation): Promise<void> {
+    const found = (await this.generations(name)).find((one) => sameGeneration(one, generation));
+    if (found === undefined) return;
+    if (found.state !== 'kept') {
+      const reason = `The view "${name}" is ${found.state === 'live' ? 'read from' : 'being built as'} ${generationText(generation)}.`;
+      throw new InvalidEventError('INVALID_ARGUMENT', reason, { fix: 'Drop what `generations` lists as kept.' });
+    }
+    await this.parts.views.drop(viewRefOf(name, generation));
+  }
+
+  private ref(name: string): Promise<ViewRef> {
+    return currentView(this.parts.checkpoints, name, this.model(name).version);
+  }
+
+  /**
    * Builds the view from scratch, from the feed's start to where the live view stands, and compares all rows (law 6).
    * Reads the live rows after the rebuild: on a view that moves meanwhile, wait with `caughtUp` and stop recording first.
    */
   async audit(name: string): Promise<ViewAudit> {
     const model = this.model(name);
     const { views, checkpoints } = this.scratch();
-    const ref = { name, version: model.version, slice: -1 };
-    const live = await this.parts.views.readCheckpoint(ref);
+    const live = await this.parts.views.readCheckpoint(await this.ref(name));
     const rebuild = new ProjectionRunner({ ...this.parts, views, checkpoints }, [model]);
     const end = live === undefined ? this.parts.feed.start() : this.parts.feed.parsePosition(live);
     try {
       await rebuild.start();
-      await new StoredView(model, { ...this.parts, views, nextStep: () => rebuild.nextStep() }).caughtUp(
+      await new StoredView(model, { ...this.parts, views, checkpoints, nextStep: () => rebuild.nextStep() }).caughtUp(
         { position: end },
         { timeoutMs: 3_600_000 },
       );
@@ -110,10 +187,11 @@ export class Projections {
   }
 
   private async compare(model: ProjectionModel, rebuilt: ViewStore, position: string): Promise<ViewAudit> {
-    const ref = { name: model.name, version: model.version, slice: -1 };
+    const liveRef = await this.ref(model.name);
+    const scratchRef = viewRefOf(model.name, { version: model.version, generation: 0 });
     const differences: ViewDifference[] = [];
     const rows = new Map<string, string>();
-    const each = async (views: ViewStore, row: (key: string, text: string) => void): Promise<void> => {
+    const each = async (views: ViewStore, ref: ViewRef, row: (key: string, text: string) => void): Promise<void> => {
       let after: string | undefined;
       for (;;) {
         const page = await views.findRows(ref, {
@@ -125,9 +203,9 @@ export class Projections {
         after = page.at(-1)!.key;
       }
     };
-    await each(rebuilt, (key, text) => rows.set(key, text));
+    await each(rebuilt, scratchRef, (key, text) => rows.set(key, text));
     const count = rows.size;
-    await each(this.parts.views, (key, text) => {
+    await each(this.parts.views, liveRef, (key, text) => {
       const other = rows.get(key);
       if (other !== text && differences.length < DIFFERENCES_MAX)
         differences.push({ key, live: text, rebuilt: other ?? null });

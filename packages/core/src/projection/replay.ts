@@ -15,7 +15,8 @@ import type { Position } from '../model/position.js';
 import { NOTHING, type Contribution } from './contribution.js';
 import type { ProjectionModel } from './projection.js';
 import type { Touched } from './touched.js';
-import { asError, ownerNameOf, Track } from './track.js';
+import { ownerNameOf } from './generations.js';
+import { asError, Track } from './track.js';
 
 /** Which moment is asked about. */
 export type ReplayOptions = Pick<HistoryOptions, 'asOf' | 'knownAt' | 'waitMs' | 'signal'>;
@@ -42,7 +43,12 @@ export async function replay(
 ): Promise<readonly StoredRow[]> {
   const { signal: _signal, ...bounds } = await parts.histories.bounds(options);
   const views = parts.scratch();
-  const owner = { name: ownerNameOf(model), owner: '', epoch: 0, beat: 0 };
+  const owner = {
+    name: ownerNameOf(model.name, { version: model.version, generation: 0 }),
+    owner: '',
+    epoch: 0,
+    beat: 0,
+  };
   const track = new Track(model, views, owner, undefined, parts.start);
   let after: AggregateKey | undefined;
   for (;;) {

@@ -3,9 +3,11 @@
  * in the transactions of its steps, so that it survives restarts and every process can read it.
  */
 import type { EventStore } from '../ports/event-store.js';
+import type { CheckpointStore } from '../ports/checkpoint-store.js';
 import type { ViewStore } from '../ports/view-store.js';
 import type { SourceTable } from '../time/source-table.js';
 import type { TimePolicies } from '../time/time-options.js';
+import { currentView } from './generations.js';
 import type { ProjectionModel } from './projection.js';
 import { readSources, SOURCES_PACKED } from './source-track.js';
 
@@ -23,8 +25,12 @@ export const sourcesModel: ProjectionModel = {
 };
 
 /** The table of sources with its statistics, as the view has it now, whoever writes it. */
-export async function readSourceTable(views: ViewStore, time: TimePolicies): Promise<SourceTable> {
-  const notes = await views.readNotes({ name: SOURCES, version: sourcesModel.version, slice: -1 }, SOURCES_PACKED);
+export async function readSourceTable(
+  views: ViewStore,
+  checkpoints: CheckpointStore,
+  time: TimePolicies,
+): Promise<SourceTable> {
+  const notes = await views.readNotes(await currentView(checkpoints, SOURCES, sourcesModel.version), SOURCES_PACKED);
   return readSources(time, notes, true).table;
 }
 

@@ -11,6 +11,8 @@ export interface Touched {
   readonly key: AggregateKey;
   /** New facts in feed order. */
   readonly facts: Fact[];
+  /** Of an aggregate whose facts are not at hand: the latest event time of its history. */
+  readonly reach?: number;
 }
 
 interface Known {

@@ -1,4 +1,4 @@
-/** One projection on its way along the feed: where it stands, what is parked, and what its next step commits. */
+/** One projection on its way along the feed: where it stands, what is parked, and what its next step commits. Over 400 lines, and still one subject. */
 import type { AggregateModel } from '../mapping/event-registry.js';
 import type { AggregateKey, Fact, WireValue } from '../model/event.js';
 import { HandlerError } from '../model/errors.js';
@@ -23,6 +23,7 @@ import {
 } from './contributions.js';
 import type { Folded } from './fold-cache.js';
 import { orderOfNumber, orderOfText, type TimeOrder } from './merge.js';
+import { ownerNameOf, viewRefOf, type Generation } from './generations.js';
 import { Settlement, SETTLEMENT_NOTES } from '../time/settlement.js';
 import { OwnCache } from './own-cache.js';
 import { copyState } from './copy-state.js';
@@ -59,6 +60,11 @@ export interface StepTime {
 /** Reads what a parking withdraws. */
 export type FirstAfter = (one: Touched, after: number, upTo: Position) => Promise<Fact | undefined>;
 
+/** What a commit saves beside its rows. */
+export interface CommitExtras {
+  readonly notes: readonly Note[];
+}
+
 /** A step's outcome for one aggregate: its new contribution, or what was thrown. */
 export type Computed = Contribution | Error;
 
@@ -88,9 +94,12 @@ export class Track {
     public owner: OwnerRow,
     public checkpoint: string | undefined,
     public position: Position,
+    readonly generation: Generation = { version: model.version, generation: 0 },
+    /** Built beside the generation that is read: it keeps no changes, as nobody follows them yet. */
+    public building = false,
   ) {
-    this.view = { name: model.name, version: model.version, slice: -1 };
-    this.ownerName = ownerNameOf(model);
+    this.view = viewRefOf(model.name, generation);
+    this.ownerName = ownerNameOf(model.name, generation);
     this.rows = new OwnCache(ROWS_WEIGHT, weightOfRow, checkpoint === undefined);
     this.contributions = new OwnCache(CONTRIBUTIONS_WEIGHT, weightOfContribution, checkpoint === undefined);
     this.tied = model.fields.some((field) => field.merge === 'latest' || field.merge === 'earliest');
@@ -165,8 +174,9 @@ export class Track {
     return found;
   }
 
-  /** The rows form: what the state as folded adds. */
+  /** The rows form: what the state as folded adds. A history of which nothing counts any more is none. */
   fromState(one: Touched, aggregate: AggregateModel, folded: Folded): Contribution {
+    if (folded.events === 0) return NOTHING;
     const context: RowsContext = {
       tenant: one.key.tenant,
       id: one.key.id,
@@ -206,6 +216,7 @@ export class Track {
     now: number,
     firstAfter: FirstAfter,
     failed: (one: Touched, error: Error) => void,
+    extras?: CommitExtras,
   ): Promise<void> {
     const known = this.contributionsOf(touched);
     const before = known instanceof Promise ? await known : known;
@@ -228,7 +239,7 @@ export class Track {
       try {
         const applied = await applyChanges(this.model.fields, changes, this.reader);
         const settlement = await this.settle(touched, results, held, time, next, firstAfter);
-        await this.write(touched, results, changes, applied, settlement, time, next, now);
+        await this.write(touched, results, changes, applied, settlement, time, next, now, extras);
         return;
       } catch (error) {
         if (!(error instanceof RowOverflow)) throw error;
@@ -285,6 +296,7 @@ export class Track {
     time: StepTime | undefined,
     next: Position,
     now: number,
+    extras: CommitExtras | undefined,
   ): Promise<void> {
     const settled = settlement.changes();
     const notes: { key: string; value: WireValue }[] = [...settled];
@@ -295,6 +307,7 @@ export class Track {
       for (const note of time.notes) notes.push(note);
       if (this.model.statistics === true) for (const note of time.statistics) notes.push(note);
     }
+    if (extras !== undefined) notes.push(...extras.notes);
     for (let i = 0; i < touched.length; i++) {
       const { text, key } = touched[i]!;
       const result = results[i]!;
@@ -324,7 +337,7 @@ export class Track {
       forget,
       indexAdd: applied.indexAdd,
       indexRemove: applied.indexRemove,
-      changes: applied.changes,
+      changes: this.building ? [] : applied.changes,
       notes,
     };
     try {
@@ -347,6 +360,36 @@ export class Track {
     }
   }
 
+  /**
+   * Writes rows as they are given, at the place where the view stands: what takes over from another generation, or is mended.
+   * The caller drops the caches.
+   */
+  async put(
+    parts: Partial<
+      Pick<
+        ViewCommit,
+        'rows' | 'contributions' | 'forget' | 'indexAdd' | 'indexRemove' | 'changes' | 'changesFrom' | 'notes'
+      >
+    >,
+  ): Promise<void> {
+    await this.views.commit({
+      view: this.view,
+      owner: this.ownerName,
+      epoch: this.owner.epoch,
+      expected: this.checkpoint,
+      checkpoint: this.checkpoint ?? this.position.toString(),
+      rows: [],
+      contributions: [],
+      forget: [],
+      indexAdd: [],
+      indexRemove: [],
+      changes: [],
+      notes: [],
+      ...parts,
+    });
+    this.checkpoint ??= this.position.toString();
+  }
+
   private async readRows(keys: readonly string[]): Promise<readonly (StoredRow | undefined)[]> {
     const found = keys.map((key) => this.rows.get(key));
     const missing = keys.filter((key, i) => found[i] === undefined && !this.rows.neverWritten(key));
@@ -355,10 +398,6 @@ export class Track {
     let next = 0;
     return keys.map((key, i) => found[i] ?? (missing[next] === key ? read[next++] : undefined));
   }
-}
-
-export function ownerNameOf(model: ProjectionModel): string {
-  return `projection:${model.name}:${model.version}`;
 }
 
 function weightOfRow(row: StoredRow): number {

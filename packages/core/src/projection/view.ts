@@ -2,9 +2,12 @@
 import { InvalidEventError, UnavailableError, UnsupportedError } from '../model/errors.js';
 import type { Position } from '../model/position.js';
 import type { WireValue } from '../model/event.js';
+import type { CheckpointStore } from '../ports/checkpoint-store.js';
 import type { Clock } from '../ports/clock.js';
 import type { EventFeed } from '../ports/event-feed.js';
-import type { Fields, FindOptions, StoredRow, ViewRef, ViewStore } from '../ports/view-store.js';
+import type { Fields, FindOptions, StoredChange, StoredRow, ViewRef, ViewStore } from '../ports/view-store.js';
+import { TAKEN_FROM, type TakenFrom } from './adoption.js';
+import { currentView, viewRefOf } from './generations.js';
 import { shownOf } from './merge.js';
 import { formatTime, parseEventTime } from '../model/time.js';
 import { completenessOf, type Completeness } from '../time/completeness.js';
@@ -112,6 +115,8 @@ export interface ViewParts {
   /** Builds the view as of T, as known at P. */
   readonly replay?: ((options: ReplayOptions) => Promise<readonly StoredRow[]>) | undefined;
   readonly views: ViewStore;
+  /** Where it is written which generation of the view is read. */
+  readonly checkpoints: CheckpointStore;
   readonly feed: EventFeed;
   readonly clock: Clock;
   /** Resolves after the next step of this process's projections. */
@@ -121,16 +126,20 @@ export interface ViewParts {
 /** How often another process's progress is looked for. */
 const POLL_MS = 20;
 const CHANGES_PAGE = 500;
+/** How often somebody who waits for a change looks whether another generation has taken over. */
+const MOVED_POLL_MS = 50;
 
 export class StoredView<V extends object> extends View<V> {
-  private readonly ref: ViewRef;
-
   constructor(
     private readonly model: ProjectionModel,
     private readonly parts: ViewParts,
   ) {
     super();
-    this.ref = { name: model.name, version: model.version, slice: -1 };
+  }
+
+  /** Asked anew by every call: a switch of generations is a switch of all processes. */
+  private ref(): Promise<ViewRef> {
+    return currentView(this.parts.checkpoints, this.model.name, this.model.version);
   }
 
   override async get(key: string): Promise<ViewRow<V> | undefined> {
@@ -138,8 +147,9 @@ export class StoredView<V extends object> extends View<V> {
   }
 
   override async getMany(keys: readonly string[]): Promise<readonly (ViewRow<V> | undefined)[]> {
-    const rows = await this.parts.views.readRows(this.ref, keys);
-    const settled = await this.settledUpTo();
+    const ref = await this.ref();
+    const rows = await this.parts.views.readRows(ref, keys);
+    const settled = await this.settledIn(ref);
     return rows.map((row) => (row === undefined || row.contributors === 0 ? undefined : this.rowOf(row, settled)));
   }
 
@@ -157,8 +167,9 @@ export class StoredView<V extends object> extends View<V> {
         : options.descending === true
           ? { to: after, toExclusive: true }
           : { from: after, fromExclusive: true };
-    const rows = await this.parts.views.findRows(this.ref, { ...range, ...cursor, limit });
-    const settled = await this.settledUpTo();
+    const ref = await this.ref();
+    const rows = await this.parts.views.findRows(ref, { ...range, ...cursor, limit });
+    const settled = await this.settledIn(ref);
     return {
       rows: rows.map((row) => this.rowOf(row, settled)),
       next: rows.length === limit ? rows.at(-1)!.key : undefined,
@@ -171,18 +182,56 @@ export class StoredView<V extends object> extends View<V> {
     const signal = options.signal ?? new AbortController().signal;
     let after = options.from === 'now' ? await this.lastChange() : (options.from ?? 0);
     while (!signal.aborted) {
-      const page = await this.parts.views.readChanges(this.ref, after, CHANGES_PAGE);
+      const ref = await this.ref();
+      const page = await this.changesAfter(ref, after);
       for (const change of page) {
         if (signal.aborted) return;
         after = change.sequence;
         yield { ...change, retract: this.shown(change.retract), assert: this.shown(change.assert) };
       }
-      if (page.length === 0) await this.parts.views.waitForChange(this.ref, after, signal);
+      if (page.length === 0) await this.waitForChange(ref, after, signal);
     }
   }
 
-  override lastChange(): Promise<number> {
-    return this.parts.views.lastChange(this.ref);
+  /** A generation that took over begins its changes where those of the one before it end: while that is kept, who is behind reads it. */
+  private async changesAfter(ref: ViewRef, after: number): Promise<readonly StoredChange[]> {
+    const { views } = this.parts;
+    try {
+      return await views.readChanges(ref, after, CHANGES_PAGE);
+    } catch (error) {
+      if (!(error instanceof UnavailableError) || error.code !== 'CHANGES_TRIMMED') throw error;
+      const [note] = await views.readNotes(ref, TAKEN_FROM);
+      if (note === undefined) throw error;
+      const before = await this.changesAfter(viewRefOf(ref.name, note.value as unknown as TakenFrom), after);
+      if (before.length === 0) throw error; // it was dropped
+      return before;
+    }
+  }
+
+  private async waitForChange(ref: ViewRef, after: number, signal: AbortSignal): Promise<void> {
+    const ended = new AbortController();
+    const end = (): void => ended.abort();
+    signal.addEventListener('abort', end, { once: true });
+    try {
+      await Promise.race([
+        this.parts.views.waitForChange(ref, after, ended.signal),
+        this.untilMoved(ref, ended.signal),
+      ]);
+    } finally {
+      signal.removeEventListener('abort', end);
+      ended.abort();
+    }
+  }
+
+  private async untilMoved(ref: ViewRef, signal: AbortSignal): Promise<void> {
+    for (;;) {
+      await this.parts.clock.sleep(MOVED_POLL_MS, signal);
+      if (signal.aborted || (await this.ref()).version !== ref.version) return;
+    }
+  }
+
+  override async lastChange(): Promise<number> {
+    return this.parts.views.lastChange(await this.ref());
   }
 
   override async caughtUp(
@@ -195,7 +244,7 @@ export class StoredView<V extends object> extends View<V> {
     const until = clock.monotonicMs() + (options.timeoutMs ?? 30_000);
     for (;;) {
       const step = this.parts.nextStep();
-      const checkpoint = await views.readCheckpoint(this.ref);
+      const checkpoint = await views.readCheckpoint(await this.ref());
       if (checkpoint !== undefined && feed.parsePosition(checkpoint).covers(position)) return;
       if (feed.start().covers(position)) return;
       if (clock.monotonicMs() >= until) {
@@ -212,7 +261,11 @@ export class StoredView<V extends object> extends View<V> {
   }
 
   override async settledUpTo(): Promise<number> {
-    const [note] = await this.parts.views.readNotes(this.ref, SETTLED_UP_TO);
+    return this.settledIn(await this.ref());
+  }
+
+  private async settledIn(ref: ViewRef): Promise<number> {
+    const [note] = await this.parts.views.readNotes(ref, SETTLED_UP_TO);
     return (note?.value as number | undefined) ?? Number.NEGATIVE_INFINITY;
   }
 
@@ -244,12 +297,13 @@ export class StoredView<V extends object> extends View<V> {
   }
 
   override async completeness(): Promise<Completeness> {
-    const { views, clock } = this.parts;
+    const { views, checkpoints, clock } = this.parts;
     const time = this.parts.time ?? new TimePolicies({});
-    const { table } = readSources(time, await views.readNotes(this.ref, SOURCES_PACKED), false);
-    const settlement = new Settlement(await views.readNotes(this.ref, SETTLEMENT_NOTES));
+    const ref = await this.ref();
+    const { table } = readSources(time, await views.readNotes(ref, SOURCES_PACKED), false);
+    const settlement = new Settlement(await views.readNotes(ref, SETTLEMENT_NOTES));
     const found = completenessOf(table, settlement, { now: clock.now() });
-    const counted = await readSourceTable(views, time);
+    const counted = await readSourceTable(views, checkpoints, time);
     return { ...found, gaps: counted.gaps().filter(({ count }) => count > 0) };
   }
 

@@ -26,7 +26,13 @@ async function paced() {
   return {
     clock,
     pacer: new Pacer(
-      { views: w.ports.viewStore, feed: w.ports.eventFeed, clock, nextStep: () => new Promise(() => undefined) },
+      {
+        views: w.ports.viewStore,
+        checkpoints: w.ports.checkpointStore,
+        feed: w.ports.eventFeed,
+        clock,
+        nextStep: () => new Promise(() => undefined),
+      },
       [model],
     ),
     /** What the other process commits. */

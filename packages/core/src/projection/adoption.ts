@@ -1,0 +1,219 @@
+/**
+ * How a generation takes over from the one before it: both stand still, all rows are compared in the order of their keys, and
+ * what differs is appended as changes behind the old one's last. Rows that are the same keep their revision and say nothing.
+ *
+ * Until the pointer is moved nobody reads the new generation, so the commits are pages; after a crash in the middle everything
+ * is done again from the old generation as it stands then, and the first commit forgets the changes of the attempt before.
+ */
+import { canonicalJson } from '../model/canonical-json.js';
+import { UnavailableError } from '../model/errors.js';
+import type { WireValue } from '../model/event.js';
+import { compareText } from '../model/text.js';
+import type { Clock } from '../ports/clock.js';
+import type { ChangeRecord, Fields, StoredRow, ViewRef, ViewStore } from '../ports/view-store.js';
+import type { Generation } from './generations.js';
+import { emptyOf, type FieldModel } from './merge.js';
+import type { Track } from './track.js';
+
+/** Notes of a view about its own making. */
+const REBUILD_NOTES = 'rebuild/';
+/** From which generation it took over; and where the sequence of its changes began. */
+export const TAKEN_FROM = `${REBUILD_NOTES}taken-from`;
+const REPORT = `${REBUILD_NOTES}report`;
+
+export interface TakenFrom extends Generation {
+  readonly changesFrom: number;
+}
+
+/** A row in which two generations differ; null where one has none. */
+export interface RebuildDifference {
+  readonly key: string;
+  readonly before: Fields | null;
+  readonly after: Fields | null;
+}
+
+/** What the switch to a new generation changed. */
+export interface RebuildReport {
+  readonly from: Generation;
+  readonly to: Generation;
+  /** Where the new one stood. */
+  readonly position: string;
+  /** Live rows of the new one. */
+  readonly rows: number;
+  readonly added: number;
+  readonly removed: number;
+  readonly changed: number;
+  /** At most 100. */
+  readonly examples: readonly RebuildDifference[];
+  /** Epoch ms: when it was asked for, and when both were equal but for these differences. */
+  readonly startedAt: number;
+  readonly comparedAt: number;
+}
+
+const PAGE = 1_000;
+const EXAMPLES_MAX = 100;
+/** Characters of one example's fields; longer ones are left out and only counted. */
+const EXAMPLE_CHARACTERS_MAX = 4_000;
+
+/** All rows, removed ones too, one at a time. */
+async function* rowsOf(views: ViewStore, ref: ViewRef): AsyncGenerator<readonly StoredRow[]> {
+  let from: string | undefined;
+  for (;;) {
+    const range = from === undefined ? {} : { from, fromExclusive: true };
+    const page = await views.findRows(ref, { ...range, limit: PAGE, removed: true });
+    if (page.length > 0) yield page;
+    if (page.length < PAGE) return;
+    from = page.at(-1)!.key;
+  }
+}
+
+/** One page ahead, row by row. */
+class Cursor {
+  private page: readonly StoredRow[] = [];
+  private at = 0;
+  private readonly pages: AsyncGenerator<readonly StoredRow[]>;
+
+  constructor(views: ViewStore, ref: ViewRef) {
+    this.pages = rowsOf(views, ref);
+  }
+
+  get row(): StoredRow | undefined {
+    return this.page[this.at];
+  }
+
+  /** A promise only where a page must be read. */
+  next(): Promise<void> | undefined {
+    if (++this.at < this.page.length) return undefined;
+    return this.turn();
+  }
+
+  async turn(): Promise<void> {
+    this.at = 0;
+    const next = await this.pages.next();
+    this.page = next.done === true ? [] : next.value;
+  }
+}
+
+/** Pairs of two views' rows by key. */
+export async function* pairs(
+  views: ViewStore,
+  one: ViewRef,
+  other: ViewRef,
+): AsyncGenerator<readonly (readonly [StoredRow | undefined, StoredRow | undefined])[]> {
+  const a = new Cursor(views, one);
+  const b = new Cursor(views, other);
+  await Promise.all([a.turn(), b.turn()]);
+  let page: [StoredRow | undefined, StoredRow | undefined][] = [];
+  for (;;) {
+    const { row: left } = a;
+    const { row: right } = b;
+    if (left === undefined && right === undefined) break;
+    const order = left === undefined ? 1 : right === undefined ? -1 : compareText(left.key, right.key);
+    page.push([order <= 0 ? left : undefined, order >= 0 ? right : undefined]);
+    const stepped = order <= 0 ? a.next() : undefined;
+    if (stepped !== undefined) await stepped;
+    const followed = order >= 0 ? b.next() : undefined;
+    if (followed !== undefined) await followed;
+    if (page.length === PAGE) {
+      yield page;
+      page = [];
+    }
+  }
+  if (page.length > 0) yield page;
+}
+
+/** What becomes of one row, from the old one as its readers know it; and the change to tell, if any. */
+function takeOver(
+  fields: readonly FieldModel[],
+  old: StoredRow | undefined,
+  made: StoredRow | undefined,
+): { readonly row: StoredRow; readonly change: ChangeRecord | undefined } {
+  const key = (old ?? made)!.key;
+  const before = old !== undefined && old.contributors > 0 ? old.fields : null;
+  const after = made !== undefined && made.contributors > 0 ? made.fields : null;
+  const same = before === null || after === null ? before === after : canonicalJson(before) === canonicalJson(after);
+  // A row that only the new one had, and has no more, was seen by nobody.
+  const revision = old === undefined ? (after === null ? made!.revision : 1) : old.revision + (same ? 0 : 1);
+  const through = Math.max(old?.through ?? Number.NEGATIVE_INFINITY, made?.through ?? Number.NEGATIVE_INFINITY);
+  const empty: Record<string, WireValue> = {};
+  if (made === undefined) for (const field of fields) empty[field.name] = emptyOf(field);
+  const row: StoredRow = {
+    key,
+    revision,
+    contributors: made?.contributors ?? 0,
+    fields: made?.fields ?? empty,
+    ...(through === Number.NEGATIVE_INFINITY ? {} : { through }),
+  };
+  return { row, change: same ? undefined : { key, revision, retract: before, assert: after, cause: [] } };
+}
+
+export interface AdoptionParts {
+  readonly views: ViewStore;
+  readonly clock: Clock;
+}
+
+/**
+ * Makes a generation ready to take over. Neither may move meanwhile.
+ * @param alive called between pages: the caller's right to hold the old one still is renewed there
+ * @throws UnavailableError `ABORTED` · ConflictError `LEASE_LOST`; what was written is made again by the next attempt
+ */
+export async function adopt(
+  parts: AdoptionParts,
+  old: { readonly ref: ViewRef; readonly generation: Generation },
+  track: Track,
+  startedAt: number,
+  signal: AbortSignal,
+  alive: () => Promise<void>,
+): Promise<RebuildReport> {
+  const { views, clock } = parts;
+  const changesFrom = await views.lastChange(old.ref);
+  const from: TakenFrom = { ...old.generation, changesFrom };
+  await track.put({ changesFrom, notes: [{ key: TAKEN_FROM, value: from as unknown as WireValue }] });
+  let rows = 0;
+  let added = 0;
+  let removed = 0;
+  let changed = 0;
+  const examples: RebuildDifference[] = [];
+  for await (const page of pairs(views, old.ref, track.view)) {
+    if (signal.aborted) throw new UnavailableError('ABORTED', 'The take-over was ended.', { fix: 'It is done again.' });
+    await alive();
+    const written: StoredRow[] = [];
+    const changes: ChangeRecord[] = [];
+    for (const [before, made] of page) {
+      const { row, change } = takeOver(track.model.fields, before, made);
+      if (made === undefined || row.revision !== made.revision || row.through !== made.through) written.push(row);
+      if (row.contributors > 0) rows++;
+      if (change === undefined) continue;
+      changes.push(change);
+      const { retract, assert } = change;
+      if (retract === null) added++;
+      else if (assert === null) removed++;
+      else changed++;
+      if (examples.length >= EXAMPLES_MAX) continue;
+      if (JSON.stringify([retract, assert]).length > EXAMPLE_CHARACTERS_MAX) continue;
+      examples.push({ key: change.key, before: retract, after: assert });
+    }
+    if (written.length > 0 || changes.length > 0) await track.put({ rows: written, changes });
+  }
+  const report: RebuildReport = {
+    from: old.generation,
+    to: track.generation,
+    position: track.position.toString(),
+    rows,
+    added,
+    removed,
+    changed,
+    examples,
+    startedAt,
+    comparedAt: clock.now(),
+  };
+  await track.put({ notes: [{ key: REPORT, value: report as unknown as WireValue }] });
+  track.dropCaches();
+  return report;
+}
+
+/** The report of a generation that took over; undefined for one that did not. */
+export async function readReport(views: ViewStore, ref: ViewRef): Promise<RebuildReport | undefined> {
+  const [note] = await views.readNotes(ref, REPORT);
+  return note?.value as unknown as RebuildReport | undefined;
+}
