@@ -11,7 +11,7 @@ import { ConflictError } from '../model/errors.js';
 import type { WireValue } from '../model/event.js';
 import type { Clock } from '../ports/clock.js';
 import type { LayerLogger } from '../ports/layer.js';
-import type { IndexEntry, ViewRef, ViewStore } from '../ports/view-store.js';
+import type { IndexEntry, ViewCommit, ViewRef, ViewStore } from '../ports/view-store.js';
 import { isPassing } from './retry-policy.js';
 
 export interface LedgerParts {
@@ -175,13 +175,9 @@ export class EffectLedger {
     let last = 0;
     for (let failures = 0; ;) {
       try {
-        await this.parts.views.commit(commit);
+        await this.commit(commit, failures > 0);
         break;
       } catch (error) {
-        // A try that seemed to fail may have got through: then the checkpoint is where this commit takes it.
-        if (error instanceof ConflictError && error.code === 'CHECKPOINT_MOVED' && failures > 0) {
-          if ((await this.parts.views.readCheckpoint(this.model.view)) === commit.checkpoint) break;
-        }
         if (!isPassing(error) || (signal.aborted && ++last > LAST_TRIES)) throw error;
         const waitMs = Math.min(BACK_OFF_MS * 2 ** Math.min(failures++, 10), BACK_OFF_MAX_MS);
         this.parts.logger.warn(
@@ -193,5 +189,16 @@ export class EffectLedger {
     this.stored = commit.checkpoint;
     this.notes.clear();
     this.index.clear();
+  }
+
+  /** One try. An earlier one that seemed to fail may have got through: then the checkpoint is where this commit takes it. */
+  private async commit(commit: ViewCommit, again: boolean): Promise<void> {
+    try {
+      await this.parts.views.commit(commit);
+    } catch (error) {
+      const moved = error instanceof ConflictError && error.code === 'CHECKPOINT_MOVED';
+      if (!moved || !again) throw error;
+      if ((await this.parts.views.readCheckpoint(this.model.view)) !== commit.checkpoint) throw error;
+    }
   }
 }

@@ -185,7 +185,13 @@ export class HandlerSession {
     if (!this.isHalted) await this.intake.fill();
     const starts = await this.take();
     // The attempts of what is called next, and all that is done: one commit, and then the calls.
-    await this.save();
+    try {
+      await this.save();
+    } catch (error) {
+      // None of them was called: each is still the head of its lane, and chosen anew.
+      for (const [entry] of starts) this.window.again(entry);
+      throw error;
+    }
     if (this.ending !== undefined) return;
     for (const [entry, call] of starts) this.call(entry, call);
     await this.retry.serve();

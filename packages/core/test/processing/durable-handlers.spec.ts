@@ -1,12 +1,31 @@
 /** A durable handler: every event once it can be, in order per aggregate, many aggregates at once, and after any stop from where it was. */
 import { setImmediate } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { Fact, UnavailableError } from '@concursus/core';
+import { Fact, UnavailableError, type PersistentPorts, type ViewCommit } from '@concursus/core';
 import { Faults, ManualClock } from '@concursus/testing';
-import { world } from '../projection/support.js';
+import { world, type World } from '../projection/support.js';
 import { consumer, event, kept, quiet, record, run, T, until, type Seen } from './support.js';
 
 const times = (seen: readonly Seen[]): number[] => seen.map((one) => one.at);
+
+/** A view store whose n-th commit is refused, by an error that does not say to try again unless it is `passing`. */
+function failingCommits(
+  w: World,
+  how: (call: number) => 'not done' | 'done' | 'passing' | undefined,
+): PersistentPorts['viewStore'] {
+  let commits = 0;
+  return new Proxy(w.ports.viewStore, {
+    get: (target, name) => {
+      if (name !== 'commit') return (Reflect.get(target, name, target) as (...args: never[]) => unknown).bind(target);
+      return async (commit: ViewCommit): Promise<void> => {
+        const trouble = how(++commits);
+        if (trouble === 'passing') throw new UnavailableError('STORE_UNREACHABLE', 'gone', {});
+        if (trouble !== 'not done') await target.commit(commit);
+        if (trouble !== undefined) throw new Error('the disk is full');
+      };
+    },
+  });
+}
 
 describe('a durable handler', () => {
   it('begins at the end of the feed, whoever will own it, and at the beginning when it is told to', async () => {
@@ -293,6 +312,56 @@ describe('a durable handler', () => {
     }
     for (let i = 0; i < 20 && seen.length < 30; i++) await clock.advance(500);
     expect(seen).toEqual(Array.from({ length: 30 }, (_, i) => i));
+    await runner.stop();
+    await w.close();
+  });
+
+  it('goes on when its store answered neither a commit nor the question whether it is stored', async () => {
+    const clock = new ManualClock(T);
+    const w = await world({ clock });
+    const faults = new Faults(clock, [
+      // 1 begins the name, 2 marks the first event's attempt, 3 says that it is done and marks the next one's.
+      { method: 'commit', call: 3, kind: 'drop-ack' },
+      // 1 to 3 open the name.
+      { method: 'readCheckpoint', call: 4, kind: 'fail' },
+    ]);
+    const seen: Seen[] = [];
+    let release!: () => void;
+    const first = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const handle = (one: Seen): unknown => {
+      seen.push(one);
+      return one.at === 0 ? first : undefined;
+    };
+    const runner = await run(w, [consumer(w, handle)], { ports: { viewStore: faults.wrap(w.ports.viewStore) } });
+    for (const at of [0, 1, 2]) {
+      await record(w, event({ at }));
+      await quiet();
+    }
+    expect(times(seen)).toEqual([0]);
+    release();
+    for (let i = 0; i < 20; i++) await clock.advance(100);
+    expect(faults.calls('readCheckpoint')).toBe(5);
+    expect(times(seen)).toEqual([0, 1, 2]);
+    // It was the owner all the time, and called each once.
+    expect(seen.map(({ context }) => context.attempt)).toEqual([1, 1, 1]);
+    await runner.stop();
+    await w.close();
+  });
+
+  it('calls what it was about to call when its store refused a commit for a reason of its own', async () => {
+    const clock = new ManualClock(T);
+    const w = await world({ clock });
+    const seen: number[] = [];
+    const viewStore = failingCommits(w, (call) => (call === 2 || call === 5 ? 'not done' : undefined));
+    const runner = await run(w, [consumer(w, ({ at }) => seen.push(at))], { ports: { viewStore } });
+    for (let at = 0; at < 5; at++) {
+      await record(w, event({ at }));
+      await clock.advance(50);
+    }
+    for (let i = 0; i < 10; i++) await clock.advance(500);
+    expect(seen).toEqual([0, 1, 2, 3, 4]);
     await runner.stop();
     await w.close();
   });
