@@ -42,6 +42,8 @@ export class EffectLedger {
   private readonly attempts = new Map<string, readonly [number, number]>();
   private readonly done = new Set<string>();
   private readonly called = new Set<string>();
+  /** A commit was given up, and whether it is stored is not known. */
+  private inDoubt = false;
 
   private constructor(
     private readonly parts: LedgerParts,
@@ -178,7 +180,10 @@ export class EffectLedger {
         await this.commit(commit, failures > 0);
         break;
       } catch (error) {
-        if (!isPassing(error) || (signal.aborted && ++last > LAST_TRIES)) throw error;
+        if (!isPassing(error) || (signal.aborted && ++last > LAST_TRIES)) {
+          this.inDoubt = true;
+          throw error;
+        }
         const waitMs = Math.min(BACK_OFF_MS * 2 ** Math.min(failures++, 10), BACK_OFF_MAX_MS);
         this.parts.logger.warn(
           `What the handler "${this.model.name}" has done could not be saved, trying again in ${waitMs} ms: ${String(error)}`,
@@ -187,6 +192,7 @@ export class EffectLedger {
       }
     }
     this.stored = commit.checkpoint;
+    this.inDoubt = false;
     this.notes.clear();
     this.index.clear();
   }
@@ -197,7 +203,8 @@ export class EffectLedger {
       await this.parts.views.commit(commit);
     } catch (error) {
       const moved = error instanceof ConflictError && error.code === 'CHECKPOINT_MOVED';
-      if (!moved || !again) throw error;
+      // After a commit that was given up it may be that one which moved it, and that one held less.
+      if (!moved || !again || this.inDoubt) throw error;
       if ((await this.parts.views.readCheckpoint(this.model.view)) !== commit.checkpoint) throw error;
     }
   }

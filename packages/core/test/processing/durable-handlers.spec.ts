@@ -366,6 +366,36 @@ describe('a durable handler', () => {
     await w.close();
   });
 
+  it('takes nothing for saved because a commit it gave up had moved the checkpoint as far', async () => {
+    const clock = new ManualClock(T);
+    const w = await world({ clock });
+    // 4 says that "a" is done; it is stored, and refused all the same. 5 also parks "b", and is refused for a moment.
+    const viewStore = failingCommits(w, (call) => (call === 4 ? 'done' : call === 5 ? 'passing' : undefined));
+    const ends = new Map<string, () => void>();
+    const handle = ({ id }: Seen): unknown =>
+      new Promise<void>((resolve, reject) => {
+        ends.set(id, () => (id === 'b' ? reject(new Error('broken')) : resolve()));
+      });
+    const options = { retry: { attempts: 1, jitter: 0 } };
+    const runner = await run(w, [consumer(w, handle, options)], { ports: { viewStore } });
+    await record(w, event({ id: 'a', at: 0 }));
+    await until(() => ends.has('a'));
+    // "c" holds the checkpoint behind "a", so that both commits take it to the same place.
+    await record(w, [event({ id: 'b', at: 1 }), event({ id: 'c', at: 2 })]);
+    await until(() => ends.has('c'));
+    ends.get('a')!();
+    await quiet();
+    ends.get('b')!();
+    for (let i = 0; i < 60; i++) {
+      await clock.advance(100);
+      if (i > 10) for (const end of ends.values()) end();
+    }
+    expect(runner.states()[0]).toMatchObject({ state: 'running', waiting: 0, parked: 1 });
+    expect((await kept(w))['parked']).toBe(1);
+    await runner.stop();
+    await w.close();
+  });
+
   it('never parks for trouble of our own store', async () => {
     const clock = new ManualClock(T);
     const w = await world({ clock });
