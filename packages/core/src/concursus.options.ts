@@ -38,7 +38,7 @@ export interface ConcursusOptions {
   };
   /** An owner of projections that shows no beat this long may be replaced by another process. Default 2,000. */
   readonly leaseMs?: number;
-  /** How much of its time a process gives to building views anew: a rest after every 10 ms of it, and aggregates of one commit. */
+  /** How much of its time a process gives to building views anew: a rest after every 15 ms of it, and aggregates of one commit. */
   readonly rebuild?: RebuildOptions;
   /** Where folds of long histories may start; false: always at the beginning. It never changes an answer. Default on, with the defaults of `SnapshotOptions`. */
   readonly snapshots?: false | SnapshotOptions;

@@ -26,7 +26,7 @@ import type { Touched } from './touched.js';
 import { SETTLED_UP_TO, Track, type Computed } from './track.js';
 
 export interface RebuildOptions {
-  /** Rest after every 10 ms of work, so that live views and callers have their turn: 0 to 1,000. Default 2 ms. */
+  /** Rest after every 15 ms of work, so that live views and callers have their turn: 0 to 1,000. Default 1 ms. */
   readonly pauseMs?: number;
   /** Aggregates of one commit, 1 to 10,000. Default 500. */
   readonly pageSize?: number;
@@ -64,9 +64,9 @@ export interface RebuildParts {
 
 const PLAN = 'rebuild/plan';
 const PAGE_SIZE = 500;
-const PAUSE_MS = 2;
+const PAUSE_MS = 1;
 /** Work between two rests. */
-const TURN_MS = 10;
+const TURN_MS = 15;
 /** Histories that are read at once. Long ones come in pages, so this bounds what is held. */
 const AT_ONCE = 16;
 const SCAN_PAGE = 10_000;

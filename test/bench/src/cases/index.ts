@@ -12,6 +12,7 @@ import { monthCases } from './month.js';
 import { pipelineCases } from './pipeline.js';
 import { projectingCases } from './projecting.js';
 import { publishCases } from './publish.js';
+import { rebuildCases } from './rebuild.js';
 import { restartCases } from './restart.js';
 import { snapshotCases } from './snapshots.js';
 import { truthCases } from './truth.js';
@@ -31,6 +32,7 @@ export const cases: readonly BenchCase[] = [
   ...projectingCases,
   ...truthCases,
   ...workloadsCases,
+  ...rebuildCases,
   ...restartCases,
   ...memoryCases,
   ...monthCases,

@@ -43,7 +43,7 @@ async function feed(layer: Layer<'persistent'>, size: number, late: number): Pro
 const IN_STEPS = { pageSize: APPEND, catchUpPageSize: APPEND } as const;
 
 /** Builds a view from nothing in each round, on a view store that `target` makes. */
-function builds(
+export function builds(
   name: string,
   road: Road,
   size: number,
@@ -69,7 +69,7 @@ function builds(
   };
 }
 
-async function targetOf(layer: Layer<'persistent'>): Promise<ViewTarget & { close(): Promise<void> }> {
+export async function targetOf(layer: Layer<'persistent'>): Promise<ViewTarget & { close(): Promise<void> }> {
   const { viewStore, checkpointStore } = layer.ports;
   return { viewStore, checkpointStore, close: () => layer.close() };
 }
