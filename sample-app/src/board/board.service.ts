@@ -9,12 +9,21 @@ import { FlightStatuses, StatusCell } from '../flights/flight-status.projection.
 import { OriginDay, OriginDayCell } from '../flights/origin-day.projection.js';
 import { Loader, type Loading } from '../load/loader.js';
 import { PARCELS } from '../parcels/context.js';
+import { isoOf } from '../web/iso.js';
 
 export interface BoardSummary {
   readonly status: Record<FlightStatus, number>;
-  readonly origins: readonly ({ readonly origin: string; readonly day: string } & OriginDayCell)[];
+  /** `settled`: the day is over, and nothing of it is provisional any more. */
+  readonly origins: readonly ({
+    readonly origin: string;
+    readonly day: string;
+    readonly settled: boolean;
+  } & OriginDayCell)[];
   readonly carriers: readonly ({ readonly carrier: string } & CarrierCell)[];
   readonly loading: Loading | null;
+  /** ISO event time up to which the days of each origin are settled, and the sources without which it cannot go on. */
+  readonly settledUpTo: string | null;
+  readonly holding: readonly { readonly stream: string; readonly why: string; readonly since: string | null }[];
   /** Items in the quarantine. */
   readonly quarantined: number;
   /** Events of the flights context. */
@@ -23,7 +32,12 @@ export interface BoardSummary {
   readonly revision: string;
 }
 
-/** A summary a second at most twice, however many look at it. */
+/** A day is over at midnight in New York (UTC−5 in winter), that is 29 hours after it began in UTC. */
+const DAY_OVER_MS = 29 * 3_600_000;
+/** Sources named as holding; the others are counted in /sources. */
+const HOLDING_MAX = 5;
+
+/** Twice a second at most, however many look at it. */
 const TICK_MS = 500;
 /** Days and origins shown at most: ten years of three airports. */
 const CELLS_MAX = 10_000;
@@ -88,16 +102,26 @@ export class BoardService implements OnModuleDestroy {
   async summary(): Promise<BoardSummary> {
     const { revision, recorded, quarantined } = await this.revision();
     if (this.last?.revision === revision) return this.withLoading(this.last);
-    const [status, origins, carriers] = await Promise.all([
+    const [status, origins, carriers, completeness] = await Promise.all([
       readStatuses(this.statuses),
       this.originDays.find({ limit: CELLS_MAX }),
       this.carriers.find({ limit: CELLS_MAX }),
+      this.originDays.completeness(),
     ]);
+    const settledUpTo = completeness.settledUpTo ?? Number.NEGATIVE_INFINITY;
     this.last = {
       status,
-      origins: origins.rows.map(({ key, value }) => ({ origin: key.slice(0, 3), day: key.slice(4), ...value })),
+      origins: origins.rows.map(({ key, value, provisional }) => {
+        const day = key.slice(4);
+        const over = Date.parse(`${day}T00:00:00Z`) + DAY_OVER_MS <= settledUpTo;
+        return { origin: key.slice(0, 3), day, settled: over && !provisional, ...value };
+      }),
       carriers: carriers.rows.map(({ key, value }) => ({ carrier: key, ...value })),
       loading: this.loader.loading ?? null,
+      settledUpTo: isoOf(completeness.settledUpTo),
+      holding: completeness.holding
+        .slice(0, HOLDING_MAX)
+        .map(({ stream, why, since }) => ({ stream, why, since: isoOf(since) })),
       quarantined,
       recorded,
       revision,
@@ -139,6 +163,7 @@ export class BoardService implements OnModuleDestroy {
       this.statuses.lastChange(),
       this.originDays.lastChange(),
       this.carriers.lastChange(),
+      this.originDays.settledUpTo(),
     ]);
     const recorded = OrdinalPosition.of(await this.feed.end()).ordinal;
     const items = await Promise.all(this.counts.map((count) => count.now()));

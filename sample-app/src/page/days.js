@@ -20,6 +20,7 @@ const HEADS = [
 ];
 
 let cells = [];
+let settledUpTo = null;
 let months = [];
 let shownMonth = null;
 let monthChosen = false;
@@ -42,13 +43,16 @@ export function startDays() {
 /** Shows the summary's cells: the latest month there is, until the user chooses another. */
 export function drawDays(summary) {
   cells = summary.origins;
+  // What was known at a moment says nothing of what was settled then.
+  settledUpTo = summary.settledUpTo;
   const found = [...new Set(cells.map((cell) => cell.day.slice(0, 7)))].sort((a, b) => (a < b ? -1 : 1));
   if (found.join() !== months.join()) {
     months = found;
     byId('month').replaceChildren(...months.map((each) => html('option', { value: each }, monthName(each))));
     byId('month-field').hidden = months.length < 2;
   }
-  if (!monthChosen || !months.includes(shownMonth)) shownMonth = fullestMonth();
+  const isNow = settledUpTo !== undefined;
+  if ((isNow && !monthChosen) || !months.includes(shownMonth)) shownMonth = fullestMonth();
   if (shownMonth !== null) byId('month').value = shownMonth;
   draw();
 }
@@ -109,7 +113,8 @@ function draw() {
       .map(({ origin }) => multiples.get(origin).root),
   );
   range.max = String(view.days.length - 1);
-  if (!dayChosen) selected = worstDay(view);
+  // Whoever goes back in time keeps the day in sight.
+  if (!dayChosen && (settledUpTo !== undefined || selected === null)) selected = worstDay(view);
   range.value = String(selected);
   for (const each of view.origins) drawMultiple(multiples.get(each.origin), each, view);
   drawDay(view);
@@ -165,7 +170,9 @@ function drawMultiple(multiple, { origin, row }, { days, origins }) {
   const delayY = linear(hoursMin, hoursMax, delayTop + BOX.delay, delayTop);
 
   const mark = svg('rect', { class: 'mark', y: BOX.top - 6, height: HEIGHT - BOX.top - BOX.axis + 10, width: slot });
-  const parts = [mark];
+  const hatch = `hatch-${origin}`;
+  const parts = [mark, svg('defs', {}, stripes(hatch))];
+  const marksSettled = settledUpTo !== undefined;
   for (const tick of ticks(0, flightsMax, 4)) parts.push(...gridLine(tick, flightsY(tick), right));
   for (const tick of ticks(hoursMin, hoursMax, 5)) parts.push(...gridLine(tick, delayY(tick), right));
   parts.push(svg('text', { class: 'band-name', x: BOX.left, y: delayTop - 9 }, 'Departure delay, hours'));
@@ -181,8 +188,25 @@ function drawMultiple(multiple, { origin, row }, { days, origins }) {
       below += value;
     }
     const [zero, end] = [delayY(0), delayY(cell.departureDelayMinutes / 60)];
+    const delay = { x: x(at), y: Math.min(zero, end), width: bar, height: Math.abs(zero - end) };
+    parts.push(svg('rect', { 'data-kind': 'delay', ...delay }));
+    if (!marksSettled || cell.settled) continue;
+    const whole = { x: x(at), y: flightsY(below), width: bar, height: flightsY(0) - flightsY(below) };
     parts.push(
-      svg('rect', { 'data-kind': 'delay', x: x(at), y: Math.min(zero, end), width: bar, height: Math.abs(zero - end) }),
+      svg('rect', { class: 'provisional', fill: `url(#${hatch})`, ...whole }),
+      svg('rect', { class: 'provisional', fill: `url(#${hatch})`, ...delay }),
+    );
+  }
+  // A line under the days that are settled, in one piece where they follow each other.
+  for (const [from, to] of marksSettled ? runs(row.map((cell) => cell?.settled === true)) : []) {
+    parts.push(
+      svg('line', {
+        class: 'settled',
+        x1: BOX.left + from * slot,
+        x2: BOX.left + (to + 1) * slot,
+        y1: HEIGHT - 20.5,
+        y2: HEIGHT - 20.5,
+      }),
     );
   }
   parts.push(svg('line', { class: 'base', x1: BOX.left, x2: right, y1: flightsY(0), y2: flightsY(0) }));
@@ -197,6 +221,26 @@ function drawMultiple(multiple, { origin, row }, { days, origins }) {
   picture.setAttribute('viewBox', `0 0 ${width} ${HEIGHT}`);
   picture.setAttribute('aria-label', sentence(origin, row));
   picture.replaceChildren(...parts);
+}
+
+/** Stripes in the colour of the ground: what lies under them shows through in part. */
+function stripes(id) {
+  return svg(
+    'pattern',
+    { id, width: 5, height: 5, patternUnits: 'userSpaceOnUse', patternTransform: 'rotate(45)' },
+    svg('rect', { class: 'stripe', width: 2.5, height: 5 }),
+  );
+}
+
+/** [first, last] of each run of true. */
+function runs(flags) {
+  const found = [];
+  for (const [at, flag] of flags.entries()) {
+    if (!flag) continue;
+    if (found.at(-1)?.[1] === at - 1) found.at(-1)[1] = at;
+    else found.push([at, at]);
+  }
+  return found;
 }
 
 function gridLine(value, y, right) {
@@ -215,7 +259,10 @@ function sentence(origin, row) {
   return (
     `${origin}, ${monthName(shownMonth)}: ${count(sum((cell) => cell.flights))} flights, ` +
     `${count(sum((cell) => cell.cancelled))} cancelled, ${count(sum((cell) => cell.diverted))} diverted. ` +
-    `Most departure delay on ${dayName(worst.day)}, ${count(worst.departureDelayMinutes / 60)} hours.`
+    `Most departure delay on ${dayName(worst.day)}, ${count(worst.departureDelayMinutes / 60)} hours.` +
+    (settledUpTo === undefined
+      ? ''
+      : ` ${count(sum((cell) => (cell.settled ? 1 : 0)))} of ${cellsOf.length} days are settled.`)
   );
 }
 
@@ -238,8 +285,11 @@ function drawDay({ days, origins }) {
 function numbers(head, cell) {
   if (cell === null) return [head, '–', '–', '–', '–', '–'];
   const late = cell.flights === 0 ? '' : ` (${decimal(cell.departureDelayMinutes / cell.flights)} a flight)`;
+  const mark = cell.settled === undefined ? null : cell.settled ? 'settled' : 'provisional';
   return [
-    head,
+    mark === null
+      ? head
+      : html('span', { class: 'row-name' }, head, ' ', html('span', { class: 'tag', 'data-state': mark }, mark)),
     count(cell.flights),
     count(cell.arrived),
     count(cell.diverted),

@@ -1,6 +1,8 @@
 // One flight's history on two axes: left to right when a thing happened, bottom to top when it was reported.
-// A report at once lies on the line; a late one as far above it as it is late. Below, what was known at each step.
+// A report at once lies on the line; a late one as far above it as it is late. A corrected one is struck through, or moved
+// with a line from old to new. Below, what was known at each step, and a way to correct each report.
 
+import { correctionWords, countsAs, openCorrection, rulingOf } from './corrections.js';
 import { byId, count, html, onWidth, setText, span, svg, table, time } from './dom.js';
 import { linear, timeLabels, timeTicks } from './scale.js';
 
@@ -14,6 +16,7 @@ const LINE_PX = 15;
 
 const HEADS = [
   { text: 'Event' },
+  { text: 'Correct' },
   { text: 'Happened' },
   { text: 'Recorded' },
   { text: 'Late by', number: true },
@@ -22,6 +25,8 @@ const HEADS = [
   { text: 'Sequence', number: true },
   { text: 'Content' },
 ];
+
+const CORRECTION_HEADS = [{ text: 'Correction' }, { text: 'Decided' }, { text: 'Recorded' }, { text: 'Source' }];
 
 let redraw = null;
 let observed = false;
@@ -34,18 +39,25 @@ export function drawNoHistory(text) {
 }
 
 /**
- * Draws `events` (in fold order, as `/flights/:flight/history` gives them). `stateAt(knownAt, signal)` answers what the
+ * Draws `recorded` (as `/flights/:flight/history?recorded=true` gives it: reports in fold order, corrections among them). `stateAt(knownAt, signal)` answers what the
  * flight's state was as known at an ISO time, or now for `null`.
  */
-export function drawHistory(flight, events, stateAt) {
+export function drawHistory(flight, recorded, stateAt) {
   const host = byId('history');
-  if (events.length === 0) return drawNoHistory(`Nothing is known of ${flight}.`);
-  const points = toPoints(events);
-  const arrivals = [...points].sort((a, b) => a.recorded - b.recorded);
+  const corrections = recorded.filter((each) => each.kind !== undefined);
+  const points = toPoints(recorded.filter((each) => each.kind === undefined));
+  if (points.length === 0)
+    return drawNoHistory(`Nothing is known of ${flight} but corrections of what is still to come.`);
+  /** In the order of knowledge: each is a step of the slider. */
+  const arrivals = [
+    ...points,
+    ...corrections.map((correction) => ({ correction, recorded: Date.parse(correction.processedAt) })),
+  ].sort((a, b) => a.recorded - b.recorded);
+  rule(points, corrections);
 
   const picture = svg('svg', { role: 'img', 'aria-label': sentence(flight, points) });
   const frame = html('div', { class: 'drawing plane' }, picture);
-  const known = html('input', { id: 'known', type: 'range', min: 1, max: points.length, value: points.length });
+  const known = html('input', { id: 'known', type: 'range', min: 1, max: arrivals.length, value: arrivals.length });
   const knownName = html('output', { id: 'known-name', for: 'known' });
   const state = html('p', { class: 'state', role: 'status' });
   const details = html(
@@ -55,7 +67,14 @@ export function drawHistory(flight, events, stateAt) {
     html(
       'div',
       { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': `History of ${flight} as a table` },
-      table(`History of ${flight}, in the order things happened`, HEADS, points.map(row)),
+      table(
+        `History of ${flight}, in the order things happened`,
+        HEADS,
+        points.map((point) => row(flight, point)),
+      ),
+      corrections.length === 0
+        ? null
+        : table(`Corrections of ${flight}`, CORRECTION_HEADS, corrections.map(correctionRow)),
     ),
   );
   const wasClosed = host.querySelector('details:not([open])') !== null;
@@ -65,6 +84,7 @@ export function drawHistory(flight, events, stateAt) {
   if (host.dataset.flight === flight && before !== null && before.value !== before.max) known.value = before.value;
   host.dataset.flight = flight;
   const hadFocus = document.activeElement?.id === 'known';
+  const corrected = document.activeElement?.dataset?.correct;
 
   host.replaceChildren(
     html(
@@ -75,7 +95,7 @@ export function drawHistory(flight, events, stateAt) {
         {},
         html('b', { id: 'history-flight' }, flight),
         ' Left to right: what happened. Bottom to top: when it was reported. On the dashed line a report comes at once; ' +
-          'a late one hangs above it. A ring is a repeat.',
+          'a late one hangs above it. A ring is a repeat; what was withdrawn is struck through, what was moved hangs on a line.',
       ),
       frame,
     ),
@@ -88,31 +108,42 @@ export function drawHistory(flight, events, stateAt) {
     details,
   );
 
-  let lines = null;
-  redraw = (width) => {
-    lines = drawPlane(picture, points, width);
-    lines.cut(Number(known.value));
+  let width = Math.floor(host.clientWidth);
+  // What is known at a step decides how each report is drawn, so each step is a picture of its own.
+  const cut = (step) => {
+    const until = arrivals.slice(0, step);
+    rule(
+      points,
+      until.filter((each) => each.correction !== undefined).map((each) => each.correction),
+    );
+    const reports = new Set(until.filter((each) => each.correction === undefined));
+    drawPlane(picture, points, corrections, width, reports);
+  };
+  redraw = (next) => {
+    width = next;
+    cut(Number(known.value));
   };
   if (!observed) {
     observed = true;
     onWidth(host, (width) => redraw?.(width));
   }
-  redraw(Math.floor(host.clientWidth));
 
   let asking = null;
   const step = async () => {
     const at = Number(known.value);
     const last = arrivals[at - 1];
     const isNow = at === arrivals.length;
-    const name = isNow ? 'now' : `after report ${at} of ${arrivals.length}, ${time(last.event.processedAt)}`;
+    const what = last.correction === undefined ? 'report' : 'correction';
+    const processedAt = (last.correction ?? last.event).processedAt;
+    const name = isNow ? 'now' : `after ${what} ${at} of ${arrivals.length}, ${time(processedAt)}`;
     setText(knownName, name);
     known.setAttribute('aria-valuetext', name);
-    lines.cut(at);
+    cut(at);
     asking?.abort();
     asking = new AbortController();
     const { signal } = asking;
     try {
-      const answer = await stateAt(isNow ? null : last.event.processedAt, signal);
+      const answer = await stateAt(isNow ? null : processedAt, signal);
       state.replaceChildren('The flight was ', html('b', { 'data-kind': answer.status }, answer.status));
       if (isNow) state.firstChild.textContent = 'The flight is ';
     } catch (error) {
@@ -121,6 +152,7 @@ export function drawHistory(flight, events, stateAt) {
   };
   known.addEventListener('input', step);
   if (hadFocus) known.focus();
+  if (corrected !== undefined) host.querySelector(`[data-correct="${corrected}"]`)?.focus();
   void step();
 }
 
@@ -135,11 +167,17 @@ function toPoints(events) {
     recorded: Date.parse(event.processedAt),
     repeats: event.repeats ?? 0,
     conflicting: identities.get(identity(event)) > 1,
-    arrival: 0,
   }));
-  const inArrival = [...points].sort((a, b) => a.recorded - b.recorded);
-  for (const [at, point] of inArrival.entries()) point.arrival = at + 1;
   return points;
+}
+
+/** Says of each report how it counts under these corrections. */
+function rule(points, corrections) {
+  for (const point of points) {
+    point.ruling = rulingOf(point.event, corrections);
+    Object.assign(point, { counts: countsAs(point.event, point.ruling) });
+    point.counted = Date.parse(point.counts.at);
+  }
 }
 
 function lateness(point) {
@@ -151,17 +189,28 @@ function sentence(flight, points) {
   const each = points.map(
     (point) =>
       `${point.event.name} at ${time(point.event.at)}, reported ${lateness(point)}` +
-      `${point.repeats > 0 ? `, repeated ${point.repeats} times` : ''}${point.conflicting ? ', in conflict' : ''}`,
+      `${point.repeats > 0 ? `, repeated ${point.repeats} times` : ''}${point.conflicting ? ', in conflict' : ''}` +
+      corrected(point),
   );
   return `History of ${flight} by event time and processing time. ${each.join('. ')}.`;
 }
 
-function drawPlane(picture, points, width) {
+/** For sentences: what a correction made of it. */
+function corrected({ counts, event }) {
+  if (counts.state === 'as reported') return '';
+  return counts.at === event.at ? `, ${counts.state}` : `, ${counts.state} to ${time(counts.at)}`;
+}
+
+function drawPlane(picture, points, corrections, width, known) {
+  if (width <= 0) return;
+  picture.setAttribute('aria-label', sentence(byId('history').dataset.flight, points));
   const narrow = width < 560;
   const height = narrow ? 360 : Math.min(520, Math.max(400, Math.round(width * 0.46)));
   const right = width - BOX.right;
   const bottom = height - BOX.bottom;
-  const happened = points.map((point) => point.happened);
+  // Where anything stands at any step, so that the axes stay while the slider moves.
+  const moved = corrections.map((each) => Date.parse(each.amendment?.at ?? each.target.at));
+  const happened = [...points.map((point) => point.happened), ...moved];
   const recorded = points.map((point) => point.recorded);
   const [xFrom, xTo] = padded(Math.min(...happened), Math.max(...happened), 0.1);
   const [yFrom, yTo] = padded(Math.min(...happened, ...recorded), Math.max(...happened, ...recorded), 0.08);
@@ -211,8 +260,11 @@ function drawPlane(picture, points, width) {
   const edge = svg('line', { class: 'edge', x1: BOX.left, x2: right });
   const groups = [];
   const taken = points.flatMap((point) => {
-    const [cx, cy, once] = [x(point.happened), y(point.recorded), y(point.happened)];
+    const [cx, cy, once] = [x(point.counted), y(point.recorded), y(point.counted)];
     return [
+      ...(point.counted === point.happened
+        ? []
+        : [box(x(point.happened) - RADIUS, cy - RADIUS, 2 * RADIUS, 2 * RADIUS)]),
       box(cx - RADIUS, cy - RADIUS, 2 * RADIUS, 2 * RADIUS),
       box(cx - 3, Math.min(cy, once), 6, Math.abs(once - cy)),
     ];
@@ -223,37 +275,54 @@ function drawPlane(picture, points, width) {
     return box(x(when) - 5, y(when) - 5, 10, 10);
   });
   for (const point of points) {
-    const [cx, cy] = [x(point.happened), y(point.recorded)];
-    const group = svg('g', { class: 'point', 'data-kind': point.event.name, 'data-number': point.number });
-    group.append(svg('line', { class: 'lateness', x1: cx, x2: cx, y1: y(point.happened), y2: cy }));
+    const [cx, cy] = [x(point.counted), y(point.recorded)];
+    const group = svg('g', {
+      class: `point${known.has(point) ? '' : ' unknown'}`,
+      'data-kind': point.event.name,
+      'data-number': point.number,
+      'data-state': point.counts.state,
+    });
+    if (point.counted !== point.happened) group.append(...movement(x(point.happened), cx, cy));
+    group.append(svg('line', { class: 'lateness', x1: cx, x2: cx, y1: y(point.counted), y2: cy }));
     for (let ring = Math.min(point.repeats, RINGS_MAX); ring > 0; ring--) {
       group.append(svg('circle', { class: 'ring', cx, cy, r: RADIUS + 4 * ring }));
     }
     group.append(point.conflicting ? diamond(cx, cy) : svg('circle', { class: 'body', cx, cy, r: RADIUS }));
     group.append(svg('text', { class: 'number-in', x: cx, y: cy + 4 }, String(point.number)));
+    if (point.counts.state === 'withdrawn') {
+      const reach = RADIUS + 5;
+      group.append(svg('line', { class: 'strike', x1: cx - reach, x2: cx + reach, y1: cy + reach, y2: cy - reach }));
+    }
     group.append(label(point, cx, cy, taken, line, { left: BOX.left, right, top: BOX.top, bottom }));
-    groups.push({ group, point });
+    groups.push(group);
   }
-  parts.push(...groups.map(({ group }) => group), veil, edge);
+  parts.push(...groups, veil, edge);
 
   picture.setAttribute('width', String(width));
   picture.setAttribute('height', String(height));
   picture.setAttribute('viewBox', `0 0 ${width} ${height}`);
   picture.replaceChildren(...parts);
 
-  return {
-    /** Shows only the first `reports` in order of arrival as known. */
-    cut(reports) {
-      const all = reports === points.length;
-      const last = points.find((point) => point.arrival === reports);
-      const level = all ? BOX.top : y(last.recorded) - RADIUS - 6;
-      veil.setAttribute('height', String(Math.max(0, level - BOX.top)));
-      edge.setAttribute('y1', String(level));
-      edge.setAttribute('y2', String(level));
-      edge.classList.toggle('hidden', all);
-      for (const { group, point } of groups) group.classList.toggle('unknown', point.arrival > reports);
-    },
-  };
+  const all = known.size === points.length;
+  const level = all ? BOX.top : Math.min(bottom, ...[...known].map((point) => y(point.recorded) - RADIUS - 6));
+  veil.setAttribute('height', String(Math.max(0, level - BOX.top)));
+  edge.setAttribute('y1', String(level));
+  edge.setAttribute('y2', String(level));
+  edge.classList.toggle('hidden', all);
+}
+
+/** From where a report stood to where it stands: a ring left behind, and an arrow. */
+function movement(from, to, y) {
+  const sign = to < from ? -1 : 1;
+  const tip = to - sign * (RADIUS + 3);
+  return [
+    svg('circle', { class: 'moved-from', cx: from, cy: y, r: RADIUS - 2 }),
+    svg('line', { class: 'moved', x1: from + sign * (RADIUS - 2), x2: tip, y1: y, y2: y }),
+    svg('polygon', {
+      class: 'moved-tip',
+      points: [tip, y, tip - sign * 9, y - 5, tip - sign * 9, y + 5].join(' '),
+    }),
+  ];
 }
 
 function padded(from, to, share) {
@@ -267,7 +336,8 @@ const overlaps = (a, b) => a.x < b.x + b.width && b.x < a.x + a.width && a.y < b
 
 /** A point's two lines of text, at the first side where they cover nothing, if need be but the dashed line. */
 function label(point, cx, cy, taken, line, plane) {
-  const first = point.event.name + (point.conflicting ? ' (conflict)' : '');
+  const note = point.counts.state === 'as reported' ? (point.conflicting ? 'conflict' : '') : point.counts.state;
+  const first = point.event.name + (note === '' ? '' : ` (${note})`);
   const second = lateness(point) + (point.repeats > 0 ? ` · +${count(point.repeats)} repeated` : '');
   const width = Math.max(first.length, second.length) * CHARACTER_PX;
   const height = 2 * LINE_PX + 2;
@@ -327,30 +397,87 @@ function diagonalName(points, x, y, { xFrom, xTo }) {
   );
 }
 
-function row(point) {
-  const { event } = point;
-  const content = Object.entries(event.parameters ?? {});
+function row(flight, point) {
+  const { event, counts } = point;
+  const isMoved = counts.at !== event.at;
   return [
     html(
       'span',
-      { class: 'event-name', 'data-kind': event.name },
+      { class: 'event-name', 'data-kind': event.name, 'data-state': counts.state },
       html('i', { 'aria-hidden': 'true' }, String(point.number)),
-      event.name,
+      counts.state === 'withdrawn' ? html('del', {}, event.name) : event.name,
       point.conflicting ? html('em', {}, ' conflict') : null,
+      counts.state === 'as reported' ? null : html('span', { class: 'tag', 'data-state': counts.state }, counts.state),
     ),
-    time(event.at),
+    actions(flight, point),
+    isMoved
+      ? html('span', {}, html('del', {}, time(event.at)), html('br'), html('ins', {}, time(counts.at)))
+      : time(event.at),
     time(event.processedAt),
     lateness(point),
     point.repeats === 0 ? '–' : `${count(point.repeats)} ×`,
     html('code', {}, event.stream === '' || event.stream === undefined ? '–' : event.stream),
-    event.sequence === null || event.sequence === undefined ? '–' : String(event.sequence),
-    content.length === 0
-      ? '–'
-      : html(
-          'span',
-          { class: 'content' },
-          ...content.map(([key, value]) => html('span', {}, html('b', {}, key), ` ${plain(value)}`)),
-        ),
+    event.sequence === null || event.sequence === undefined || event.sequence === -1 ? '–' : String(event.sequence),
+    content(event.parameters ?? {}, counts.data ?? {}),
+  ];
+}
+
+function content(before, now) {
+  const keys = [...new Set([...Object.keys(before), ...Object.keys(now)])];
+  if (keys.length === 0) return '–';
+  return html(
+    'span',
+    { class: 'content' },
+    ...keys.map((key) => {
+      const [old, value] = [before[key], now[key]].map((each) => (each === undefined ? '' : plain(each)));
+      return html(
+        'span',
+        {},
+        html('b', {}, key),
+        ' ',
+        ...(old === value ? [value] : [html('del', {}, old), ' ', html('ins', {}, value)]),
+      );
+    }),
+  );
+}
+
+/** What can be done about a report as it counts now. */
+function actions(flight, point) {
+  const { event, counts } = point;
+  const offers =
+    counts.state === 'withdrawn'
+      ? [['reinstate', 'Let count']]
+      : [
+          ['retract', 'Withdraw'],
+          ['amend', 'Amend'],
+          ...(counts.state === 'amended' ? [['reinstate', 'As reported']] : []),
+        ];
+  return html(
+    'span',
+    { class: 'actions' },
+    ...offers.map(([kind, text]) => {
+      const button = html(
+        'button',
+        {
+          type: 'button',
+          class: 'small',
+          'data-correct': `${point.number}-${kind}`,
+          'aria-label': `${text}: ${event.name} of ${time(event.at)}`,
+        },
+        text,
+      );
+      button.addEventListener('click', () => openCorrection(flight, event, kind, `${point.number}-${kind}`));
+      return button;
+    }),
+  );
+}
+
+function correctionRow(correction) {
+  return [
+    correctionWords(correction),
+    time(correction.decidedAt),
+    time(correction.processedAt),
+    html('code', {}, correction.stream),
   ];
 }
 

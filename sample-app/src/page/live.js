@@ -89,3 +89,31 @@ export function atMostEvery(ms, action) {
     }, ms);
   };
 }
+
+/** Posts `body` as JSON to `path`; answers and rejects like `ask`. */
+export async function send(path, body) {
+  const response = await fetch(path, {
+    method: 'POST',
+    headers: { accept: 'application/json', 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  });
+  const answer = await response.json().catch(() => null);
+  if (!response.ok) throw new Refused(response.status, answer);
+  return answer;
+}
+
+/** Calls `action(signal)` for the latest of several calls only: an earlier one is aborted, and its answer dropped. */
+export function latestOnly(action) {
+  let under = null;
+  return async (...args) => {
+    under?.abort();
+    const own = new AbortController();
+    under = own;
+    try {
+      return await action(own.signal, ...args);
+    } catch (error) {
+      if (!own.signal.aborted) throw error;
+      return undefined;
+    }
+  };
+}

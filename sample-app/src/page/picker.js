@@ -33,7 +33,8 @@ export function startHistory(askServer) {
   }
 }
 
-function choose(next) {
+/** Draws a flight's history and remembers it in the page's address. */
+export function choose(next) {
   chosen = true;
   const url = new URL(location.href);
   url.searchParams.set('flight', next);
@@ -59,7 +60,7 @@ export async function refreshSuggestions() {
   drawLatest([...first.values()].slice(0, BUTTONS));
   const [latest] = first.keys();
   // Nobody's drawing is exchanged under their hands.
-  const isInUse = byId('history').contains(document.activeElement);
+  const isInUse = byId('history').contains(document.activeElement) || byId('correct').open;
   if (chosen || isInUse || latest === undefined || latest === wanted) return;
   void show(latest);
 }
@@ -101,7 +102,7 @@ async function show(next) {
   wanted = next;
   const isNew = next !== flight;
   try {
-    const events = await ask(`flights/${encodeURIComponent(next)}/history`, own.signal);
+    const events = await ask(`flights/${encodeURIComponent(next)}/history?recorded=true`, own.signal);
     flight = next;
     complain('');
     const text = next + JSON.stringify(events);
