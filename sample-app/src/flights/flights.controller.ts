@@ -1,5 +1,5 @@
 /** What is known about flights: figures from the views, states and histories from the events. Fixed routes stand before `:flight`. */
-import { Controller, Get, Param, Query } from '@nestjs/common';
+import { Controller, Get, Inject, Param, Query } from '@nestjs/common';
 import { ApiOperation, ApiQuery, ApiTags } from '@nestjs/swagger';
 import { formatTime, Histories, InjectPort, InjectView, States, type HistoryJson, type View } from '@concursus/core';
 import { notFound } from '../web/problem.js';
@@ -13,6 +13,7 @@ import { Flight, flightStatuses, type FlightStatus } from './flight.js';
 import { FlightStatuses, StatusCell } from './flight-status.projection.js';
 import { historyJson } from './history-json.js';
 import { OriginDay, OriginDayCell, originDayKey } from './origin-day.projection.js';
+import { Overdue } from './overdue.js';
 
 type Query = Readonly<Record<string, unknown>>;
 
@@ -23,6 +24,7 @@ export class FlightsController {
     @InjectView(FlightStatuses) private readonly statuses: View<StatusCell>,
     @InjectView(OriginDay) private readonly originDays: View<OriginDayCell>,
     @InjectView(Carriers) private readonly carriers: View<CarrierCell>,
+    @Inject(Overdue) private readonly late: Overdue,
     @InjectPort(States, FLIGHTS) private readonly states: States,
     @InjectPort(Histories, FLIGHTS) private readonly histories: Histories,
   ) {}
@@ -59,6 +61,15 @@ export class FlightsController {
   async settled(): Promise<{ settledUpTo: string | null; completeness: object }> {
     const completeness = await this.originDays.completeness();
     return { settledUpTo: isoOf(completeness.settledUpTo), completeness: completenessJson(completeness) };
+  }
+
+  @Get('overdue')
+  @ApiOperation({
+    summary:
+      'The ids of flights, sorted, that departed and neither arrived, nor were cancelled or diverted, within 20 hours, as far as is settled.',
+  })
+  overdue(): Promise<string[]> {
+    return this.late.flights();
   }
 
   @Get(':flight')

@@ -10,6 +10,7 @@ import { Flight } from './flight.js';
 import { FlightStatuses } from './flight-status.projection.js';
 import { FlightsController } from './flights.controller.js';
 import { OriginDay } from './origin-day.projection.js';
+import { Overdue } from './overdue.js';
 import { ReportsController } from './reports.controller.js';
 import { SourcesController } from './sources.controller.js';
 
@@ -17,7 +18,7 @@ import { SourcesController } from './sources.controller.js';
   imports: [ConcursusModule.forFeature([Flight], { context: FLIGHTS }), LoadModule],
   // Fixed routes stand before those with a flight in them.
   controllers: [ReportsController, ChangesController, CorrectionsController, FlightsController, SourcesController],
-  providers: [FlightStatuses, OriginDay, Carriers],
+  providers: [FlightStatuses, OriginDay, Carriers, Overdue],
   exports: [FlightStatuses, OriginDay, Carriers],
 })
 export class FlightsModule {}
