@@ -7,16 +7,19 @@ import { Clock, SystemClock } from '@concursus/core';
 export class LoadClock extends Clock {
   private readonly machine = new SystemClock();
   private loading = false;
+  private live = false;
   /** The latest time given, or followed. */
   private last = Number.NEGATIVE_INFINITY;
 
   now(): number {
     if (this.loading) return Math.max(this.last, 0);
-    this.last = Math.max(this.last, this.machine.now());
-    return this.last;
+    const now = Math.max(this.last, this.machine.now());
+    // Whoever asks while the application starts must not keep a load from standing where its lines were received.
+    if (this.live) this.last = now;
+    return now;
   }
 
-  /** Time stands still from here, and is moved by `follow`. Without effect once the machine's time was given to an event. */
+  /** Time stands still from here, and is moved by `follow`. For a store in which no event has the machine's time. */
   beginLoad(): void {
     this.loading = true;
   }
@@ -29,6 +32,7 @@ export class LoadClock extends Clock {
   /** Live time from here. */
   endLoad(): void {
     this.loading = false;
+    this.live = true;
   }
 
   monotonicMs(): number {

@@ -1,4 +1,7 @@
-/** A durable handler: every event once it can be, in order per aggregate, many aggregates at once, and after any stop from where it was. */
+/**
+ * A durable handler: every event once it can be, in order per aggregate, many aggregates at once, and after any stop from where
+ * it was. Over 400 lines, and one subject: the promises of the durable schedule.
+ */
 import { setImmediate } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { Fact, UnavailableError, type PersistentPorts, type ViewCommit } from '@concursus/core';
