@@ -23,8 +23,11 @@ export interface ConcursusOptions {
   readonly clock?: Clock;
   /** Keep the catalogue of living aggregates. Default true. */
   readonly catalogue?: boolean;
-  /** Start consumers and projections at boot. Default true; with false call `Concursus.start()`. */
-  readonly autoStart?: boolean;
+  /**
+   * Start consumers and projections at boot. Default true; with false call `Concursus.start()`. `'projections'`: views are
+   * maintained from boot on; handlers and what settles begin with `Concursus.start()`, as after a first load.
+   */
+  readonly autoStart?: boolean | 'projections';
   /** Items of a stream that are stored together, 1 to 10,000. Default 512. */
   readonly batchSizeMax?: number;
   /** Events waiting for transient handlers; more are dropped and counted. Default 10,000. */

@@ -60,7 +60,10 @@ export class Concursus
 {
   private readonly logger: Logger;
   private handlers: HandlerRunner | undefined;
+  /** Projections are. */
   private started = false;
+  /** Handlers are. */
+  private handling = false;
   private stopped: Promise<void> | undefined;
 
   constructor(private readonly parts: RuntimeParts) {
@@ -148,15 +151,24 @@ export class Concursus
   }
 
   async onApplicationBootstrap(): Promise<void> {
-    if (this.parts.boot.options.autoStart !== false) await this.start();
+    const { autoStart } = this.parts.boot.options;
+    if (autoStart === 'projections') await this.startViews();
+    else if (autoStart !== false) await this.start();
   }
 
-  /** Starts consumers and projections. Once; later calls do nothing. */
+  /** Starts consumers and projections, those that are not started yet. Later calls, and those after `drain`, do nothing. */
   async start(): Promise<void> {
+    if (this.stopped !== undefined || this.handling) return;
+    this.handling = true;
+    await this.parts.bus.startBuffer();
+    await this.handlers?.start();
+    await this.startViews();
+  }
+
+  private async startViews(): Promise<void> {
     if (this.started) return;
     this.started = true;
     await this.parts.bus.startBuffer();
-    await this.handlers?.start();
     await this.parts.runner.start();
   }
 
@@ -189,7 +201,7 @@ export class Concursus
     await inTurn([
       // A buffer that ends with the process is emptied first; one that survives is taken up again by the next start.
       () => this.parts.bus.drain(durable?.drain === undefined ? undefined : () => durable.drain!()),
-      () => (this.started ? this.handlers?.stop() : undefined),
+      () => (this.handling ? this.handlers?.stop() : undefined),
       () => (this.started ? this.parts.runner.stop() : undefined),
       () => this.parts.snapshots?.stop(),
     ]);

@@ -6,7 +6,9 @@ import { describe, expect, it } from 'vitest';
 import {
   Aggregate,
   at,
+  Concursus,
   ConcursusModule,
+  Count,
   Deadline,
   Deadlines,
   Event,
@@ -16,12 +18,15 @@ import {
   OnSettled,
   OnWithdrawn,
   ParkedEvents,
+  Projection,
   session,
   SettledItems,
   sliding,
   Sources,
   tumbling,
+  type Rows,
   type SettledContext,
+  type View,
 } from '@concursus/core';
 
 @Event({ initial: true })
@@ -220,4 +225,40 @@ describe('the start is refused', () => {
     }
     await refused('STATE_NOT_PLAIN', /cannot be kept/, Opens);
   });
+});
+
+it('begins with start() where only projections start at boot', async () => {
+  @Injectable()
+  @Deadline({ of: Flight, name: 'listed', after: [Departed], withinMs: 5, unless: [Arrived], from: 'beginning' })
+  class Tower {}
+  class Row {
+    @Count() flights = 0;
+  }
+  @Projection({ name: 'flights', of: Flight, view: Row })
+  class Flights {
+    rows(): Rows<Row> {
+      return [['all', { flights: 1 }]];
+    }
+  }
+  const module = await Test.createTestingModule({
+    imports: [ConcursusModule.forRoot({ autoStart: 'projections' })],
+    providers: [Tower, Flights],
+  })
+    .setLogger(false as never)
+    .compile();
+  await module.init();
+  const view = module.get<View<Row>>(Flights);
+  const summary = await module
+    .get(EventBus)
+    .record({ aggregateType: 'flight', aggregateId: 'A1', name: 'departed', at: T, parameters: { from: 'EWR' } });
+  await module.get(Sources).complete('', T + 100);
+  await view.caughtUp(summary);
+  await view.settled(T + 100);
+  expect(await module.get(Deadlines).overdue('listed')).toMatchObject({ items: [], settledUpTo: null });
+
+  await module.get(Concursus).start();
+  await until(async () => (await module.get(Deadlines).overdue('listed')).items.length === 1);
+  await module.get(Concursus).start();
+  await module.close();
+  await module.get(Concursus).start();
 });
