@@ -31,6 +31,8 @@ export class AppModule {
           persistent: lmdb({ path, quarantine }),
           clock,
           time: flightsTime,
+          // The rest begins after a load: see flights/overdue.ts.
+          autoStart: 'projections',
           catalogue: false,
         }),
         ConcursusModule.forRoot({ context: PARCELS, persistent: lmdb({ path, quarantine }) }),

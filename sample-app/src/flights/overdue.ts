@@ -1,6 +1,10 @@
-/** Flights that left and did not come: due at their destination 20 hours of event time after they departed, as far as time is settled. */
-import { Injectable } from '@nestjs/common';
-import { Deadline, Deadlines, InjectPort } from '@concursus/core';
+/**
+ * Flights that left and did not come: due at their destination 20 hours of event time after they departed, as far as time is
+ * settled. What settles begins once a sample is loaded: it would take a third of the load's time, for a list nobody reads then.
+ */
+import { Inject, Injectable, Logger, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
+import { Concursus, Deadline, Deadlines, InjectPort } from '@concursus/core';
+import { Loader } from '../load/loader.js';
 import { FLIGHTS } from './context.js';
 import { Arrived, Cancelled, Departed, Diverted } from './flight.events.js';
 import { Flight } from './flight.js';
@@ -20,8 +24,28 @@ const PAGE = 1_000;
   from: 'beginning',
 })
 @Injectable()
-export class Overdue {
-  constructor(@InjectPort(Deadlines, FLIGHTS) private readonly deadlines: Deadlines) {}
+export class Overdue implements OnApplicationBootstrap, OnModuleDestroy {
+  private readonly logger = new Logger('Overdue');
+  private readonly stopping = new AbortController();
+
+  constructor(
+    @InjectPort(Deadlines, FLIGHTS) private readonly deadlines: Deadlines,
+    @InjectPort(Concursus, FLIGHTS) private readonly concursus: Concursus,
+    @Inject(Loader) private readonly loader: Loader,
+  ) {}
+
+  onApplicationBootstrap(): void {
+    this.loader
+      .loaded(this.stopping.signal)
+      .then(() => this.concursus.start())
+      .catch((error: unknown) => {
+        if (!this.stopping.signal.aborted) this.logger.error(error);
+      });
+  }
+
+  onModuleDestroy(): void {
+    this.stopping.abort();
+  }
 
   /** The ids, sorted; each once, however often it departed. */
   async flights(): Promise<string[]> {
