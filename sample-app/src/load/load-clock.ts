@@ -7,21 +7,22 @@ import { Clock, SystemClock } from '@concursus/core';
 export class LoadClock extends Clock {
   private readonly machine = new SystemClock();
   private loading = false;
-  private live = false;
+  /** Until it is known whether there is something to load, nobody records anything, and the time given out binds nothing. */
+  private decided = false;
   /** The latest time given, or followed. */
   private last = Number.NEGATIVE_INFINITY;
 
   now(): number {
     if (this.loading) return Math.max(this.last, 0);
     const now = Math.max(this.last, this.machine.now());
-    // Whoever asks while the application starts must not keep a load from standing where its lines were received.
-    if (this.live) this.last = now;
+    if (this.decided) this.last = now;
     return now;
   }
 
-  /** Time stands still from here, and is moved by `follow`. For a store in which no event has the machine's time. */
+  /** Time stands still from here, and is moved by `follow`. Without effect once the machine's time was given to an event. */
   beginLoad(): void {
     this.loading = true;
+    this.decided = true;
   }
 
   /** Moves time to when a line was received, unless that is behind; a time that is still to come is taken for now. */
@@ -32,7 +33,7 @@ export class LoadClock extends Clock {
   /** Live time from here. */
   endLoad(): void {
     this.loading = false;
-    this.live = true;
+    this.decided = true;
   }
 
   monotonicMs(): number {
