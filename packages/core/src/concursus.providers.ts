@@ -20,6 +20,7 @@ import { SnapshotStore } from './ports/snapshot-store.js';
 import { TransientCache } from './ports/transient-cache.js';
 import { ViewStore } from './ports/view-store.js';
 import { ParkedEvents } from './processing/parked-events.js';
+import { Auditor } from './projection/auditor.js';
 import { ProjectionRunner, type RunnerParts } from './projection/projection-runner.js';
 import { Projections } from './projection/projections.js';
 import { Catalogue, CATALOGUE } from './query/catalogue.js';
@@ -61,6 +62,7 @@ export const SERVICES = [
   Catalogue,
   Sources,
   Projections,
+  Auditor,
   QuarantineService,
   ParkedEvents,
   Deadlines,
@@ -251,6 +253,12 @@ export function services(context: string): Provider[] {
           return { views: layer.ports.viewStore, checkpoints: layer.ports.checkpointStore };
         }),
       inject: [RUNNER],
+    },
+    {
+      provide: own(Auditor),
+      useFactory: (running: { runner: ProjectionRunner; parts: RunnerParts }, projections: Projections) =>
+        new Auditor(running.parts, running.runner, projections),
+      inject: [RUNNER, own(Projections)],
     },
     {
       provide: own(Catalogue),

@@ -199,6 +199,14 @@ export { ViewMirror } from './projection/view-mirror.js';
 export { Projections, type ViewAudit, type ViewDifference, type ViewGeneration } from './projection/projections.js';
 export type { Generation, RebuildRequest } from './projection/generations.js';
 export type { RebuildOptions, RebuildProgress } from './projection/rebuild.js';
+export { Auditor, type AuditOptions, type AuditState, type ContinuousAuditOptions } from './projection/auditor.js';
+export type {
+  AuditFinding,
+  AuditFindingKind,
+  AuditProgress,
+  AuditReport,
+  ViewAuditCounts,
+} from './projection/audit-report.js';
 export type { RebuildDifference, RebuildReport } from './projection/adoption.js';
 export { projectionModel } from './projection/projection-model.js';
 export { ProjectionRunner, type RunnerOptions, type RunnerParts } from './projection/projection-runner.js';

@@ -122,6 +122,8 @@ export class ProjectionRunner {
   private wake = new AbortController();
   private running: Promise<void> | undefined;
   private readonly retries: Retry[] = [];
+  /** Work on views that must stand still for it. */
+  private readonly works: { readonly name: string; readonly run: (track: Track | undefined) => Promise<void> }[] = [];
   /** Retries of views that are just switching. */
   private readonly deferred: Retry[] = [];
   private progressed: () => void = () => undefined;
@@ -209,6 +211,7 @@ export class ProjectionRunner {
     await this.ownership.stop();
     for (const ownership of this.later.values()) await ownership.stop();
     for (const retry of [...this.retries.splice(0), ...this.deferred.splice(0)]) retry.done(0);
+    for (const work of this.works.splice(0)) await work.run(undefined);
     this.progressed();
   }
 
@@ -236,6 +239,63 @@ export class ProjectionRunner {
       this.retries.push({ name, text, done, failed });
       this.wake.abort();
     });
+  }
+
+  /**
+   * Holds the view that is read still and works on it, with what writes it; undefined when it is not run here. The others go on.
+   * Afterwards it is taken up again from what the store holds.
+   */
+  still<T>(name: string, work: (track: Track) => Promise<T>): Promise<T | undefined> {
+    if (this.stopping.signal.aborted || this.track(name) === undefined) return Promise.resolve(undefined);
+    return new Promise((resolve) => {
+      this.works.push({
+        name,
+        run: (track) => {
+          const done = track === undefined ? Promise.resolve(undefined) : work(track);
+          resolve(done);
+          return done.then(
+            () => undefined,
+            () => undefined,
+          );
+        },
+      });
+      this.wake.abort();
+    });
+  }
+
+  /** Takes what is asked for out of the loop; what is just switching waits. */
+  private holdStill(): void {
+    for (const work of this.works.splice(0)) {
+      const lineage = this.lineages.find(({ model }) => model.name === work.name);
+      if (lineage?.switching !== undefined) {
+        this.works.push(work);
+        continue;
+      }
+      const live = lineage === undefined ? undefined : this.trackOf(lineage, lineage.live);
+      if (lineage === undefined || live === undefined) {
+        void work.run(undefined);
+        continue;
+      }
+      this.takeOut(live);
+      const done = work.run(live).then(() => this.putBack(lineage));
+      lineage.switching = { stop: new AbortController(), live, done };
+    }
+  }
+
+  private takeOut(track: Track): void {
+    for (const { tracks } of this.groups) {
+      const at = tracks.indexOf(track);
+      if (at !== -1) tracks.splice(at, 1);
+    }
+    this.groups = this.groups.filter(({ tracks }) => tracks.length > 0);
+  }
+
+  /** The loop takes up whichever generation is read now, from what the store holds. */
+  private putBack(lineage: Lineage): void {
+    lineage.switching = undefined;
+    this.retries.push(...this.deferred.splice(0));
+    this.renewProgress();
+    this.wake.abort();
   }
 
   /** What this process writes of the view that is read. */
@@ -297,6 +357,7 @@ export class ProjectionRunner {
         if (this.wake.signal.aborted && !this.stopping.signal.aborted) this.wake = new AbortController();
         await this.join();
         await this.handleRetries();
+        this.holdStill();
         failures = 0;
         const more = await this.round();
         this.takeOver();
@@ -498,11 +559,8 @@ export class ProjectionRunner {
       if (leader === undefined || lineage.switching !== undefined) continue;
       if (leader === 'none' ? !group.atEnd : leader.position.toString() !== track.position.toString()) continue;
       const live = leader === 'none' ? undefined : leader;
-      for (const other of this.groups) {
-        const at = live === undefined ? -1 : other.tracks.indexOf(live);
-        if (at !== -1) other.tracks.splice(at, 1);
-      }
-      this.groups = this.groups.filter((other) => other !== group && other.tracks.length > 0);
+      if (live !== undefined) this.takeOut(live);
+      this.takeOut(track);
       const stop = new AbortController();
       lineage.switching = { stop, live, done: this.switchOver(lineage, track, live, stop.signal) };
     }
@@ -543,10 +601,7 @@ export class ProjectionRunner {
       );
     } finally {
       if (row !== undefined) await checkpoints.release(row).catch(() => undefined);
-      lineage.switching = undefined;
-      this.retries.push(...this.deferred.splice(0));
-      this.renewProgress();
-      this.wake.abort();
+      this.putBack(lineage);
     }
   }
 

@@ -1,0 +1,390 @@
+/** What is planted is found, whatever it is, and mended so that a second audit finds nothing and who follows changes agrees. */
+import { describe, expect, it } from 'vitest';
+import {
+  Auditor,
+  Count,
+  Latest,
+  Max,
+  SetOf,
+  Sum,
+  ViewMirror,
+  type AuditFindingKind,
+  type EventInput,
+  type EventStore,
+  type Rows,
+  type ViewCommit,
+} from '@concursus/core';
+import { ManualClock } from '@concursus/testing';
+import { Fact } from '../../src/model/event.js';
+import { ProjectionRunner } from '../../src/projection/projection-runner.js';
+import { Projections } from '../../src/projection/projections.js';
+import { Bulb, T, world, type World } from './support.js';
+
+class Cell {
+  @Sum() switched = 0;
+  @Count() bulbs: number | boolean = 0;
+  @Max() most: number | null = null;
+  @Latest() last: number | null = null;
+  @SetOf() rooms: string[] = [];
+}
+class ByRoom {
+  rows({ room, switched, wattage }: Bulb): Rows<Cell> {
+    return [[room, { switched, bulbs: 1, most: wattage, last: switched, rooms: [room] }]];
+  }
+}
+
+const VIEW = { name: 'spec', version: 1, slice: -1 };
+const OWNER = 'projection:spec:1';
+
+const bulb = (id: number) => ({ tenant: '', type: 'bulb', id: `b${id}` });
+
+function input(id: number, name: string, at: number): EventInput {
+  const parameters = name === 'screwedIn' ? { room: ['hall', 'attic'][id % 2]!, wattage: 40 + id } : {};
+  return { aggregateType: 'bulb', aggregateId: `b${id}`, at: T + at, name, parameters };
+}
+
+/** A store whose histories have lost, or gained, something. */
+function tampered(store: EventStore, change: (id: string, facts: readonly Fact[]) => readonly Fact[]): EventStore {
+  const read: EventStore['read'] = async function* (key, options) {
+    for await (const page of store.read(key, options)) yield change(key.id, page);
+  };
+  return new Proxy(store, {
+    get(target, name) {
+      if (name === 'read') return read;
+      const value: unknown = Reflect.get(target, name, target);
+      return typeof value === 'function' ? (value as (...args: unknown[]) => unknown).bind(target) : value;
+    },
+  });
+}
+
+async function opened() {
+  const w = await world();
+  const parts = {
+    store: w.ports.eventStore,
+    feed: w.ports.eventFeed,
+    views: w.ports.viewStore,
+    checkpoints: w.ports.checkpointStore,
+    registry: w.registry,
+    clock: w.clock,
+    logger: w.logger,
+    process: 'one',
+  };
+  const model = w.model(ByRoom, Cell);
+  const runner = new ProjectionRunner(parts, [model], { leaseMs: 60, beatMs: 10, backOffMs: 1 });
+  const projections = new Projections(parts, runner, () => ({
+    views: w.ports.viewStore,
+    checkpoints: w.ports.checkpointStore,
+  }));
+  const auditorOn = (store: EventStore): Auditor => new Auditor({ ...parts, store }, runner, projections);
+  await runner.start();
+  for (let id = 0; id < 12; id++) {
+    await w.bus.record([
+      input(id, 'screwedIn', id),
+      input(id, 'switchedOn', 20 + id),
+      input(id, 'switchedOn', 60 - id),
+    ]);
+  }
+  const view = projections.view<Cell>('spec');
+  await view.caughtUp({ position: await w.ports.eventFeed.end() });
+  const rows = async () => Object.fromEntries((await view.find()).rows.map(({ key, value }) => [key, value]));
+  return {
+    w,
+    runner,
+    projections,
+    auditor: auditorOn(w.ports.eventStore),
+    auditorOn,
+    view,
+    rows,
+    right: await rows(),
+    async close() {
+      await runner.stop();
+      await w.close();
+    },
+  };
+}
+
+/** Writes behind the engine's back, at the place where the view stands. */
+async function plant(w: World, parts: Partial<ViewCommit>): Promise<void> {
+  const checkpoint = (await w.ports.viewStore.readCheckpoint(VIEW))!;
+  const owner = (await w.ports.checkpointStore.readOwner(OWNER))!;
+  await w.ports.viewStore.commit({
+    view: VIEW,
+    owner: OWNER,
+    epoch: owner.epoch,
+    expected: checkpoint,
+    checkpoint,
+    rows: [],
+    contributions: [],
+    forget: [],
+    indexAdd: [],
+    indexRemove: [],
+    changes: [],
+    notes: [],
+    ...parts,
+  });
+}
+
+const planted: readonly (readonly [string, readonly AuditFindingKind[], (w: World) => Promise<Partial<ViewCommit>>])[] =
+  [
+    [
+      'a row of nobody',
+      ['orphan-row'],
+      async () => ({
+        rows: [
+          {
+            key: 'cellar',
+            revision: 3,
+            contributors: 1,
+            fields: { switched: 1, bulbs: 1, most: 1, last: 1, rooms: [] },
+          },
+        ],
+      }),
+    ],
+    [
+      'a row that was changed by hand',
+      ['row'],
+      async (w) => {
+        const [row] = await w.ports.viewStore.readRows(VIEW, ['hall']);
+        return { rows: [{ ...row!, fields: { ...row!.fields, switched: 9_999 } }] };
+      },
+    ],
+    [
+      'a wrong number of contributors',
+      ['row'],
+      async (w) => {
+        const [row] = await w.ports.viewStore.readRows(VIEW, ['hall']);
+        return { rows: [{ ...row!, contributors: row!.contributors + 1 }] };
+      },
+    ],
+    [
+      'a row that is gone',
+      ['missing-row'],
+      async (w) => {
+        const [row] = await w.ports.viewStore.readRows(VIEW, ['attic']);
+        return { rows: [{ ...row!, contributors: 0 }] };
+      },
+    ],
+    [
+      'a contribution of an aggregate without a history',
+      ['orphan-contribution'],
+      async (w) => {
+        const [value] = await w.ports.viewStore.readContributions(VIEW, [bulb(0)]);
+        return { contributions: [{ aggregate: bulb(999), value: value! }] };
+      },
+    ],
+    [
+      'a contribution that is another’s',
+      ['contribution'],
+      async (w) => {
+        const [value] = await w.ports.viewStore.readContributions(VIEW, [bulb(0)]);
+        return { contributions: [{ aggregate: bulb(2), value: value! }] };
+      },
+    ],
+    ['a contribution that is gone', ['contribution'], async () => ({ forget: [bulb(3)] })],
+    [
+      'a contribution that is none',
+      ['contribution'],
+      async () => ({ contributions: [{ aggregate: bulb(3), value: 7 }] }),
+    ],
+    [
+      'an index entry too many',
+      ['index'],
+      async () => ({ indexAdd: [{ row: 'hall', field: 'most', order: 'nffff', value: 99 }] }),
+    ],
+    [
+      'an index entry too few',
+      ['index'],
+      async (w) => ({ indexRemove: await w.ports.viewStore.readIndex(VIEW, 'hall', 'most', { limit: 2 }) }),
+    ],
+  ];
+
+describe('a full audit', () => {
+  it('finds nothing where nothing is wrong', async () => {
+    const { auditor, close } = await opened();
+    const seen = new Set<string>();
+    const report = await auditor.audit({ onProgress: ({ part }) => void seen.add(part) });
+    expect(report).toMatchObject({ found: 0, complete: true, facts: 36, aggregates: 12 });
+    expect(report.views).toMatchObject([{ view: 'spec', aggregates: 12, rows: 2, unjudged: 0 }]);
+    expect(seen).toEqual(new Set(['contributions', 'rows']));
+    await close();
+  });
+
+  it.each(planted)('finds and mends %s', async (_, kinds, make) => {
+    const { w, auditor, view, rows, right, close } = await opened();
+    await plant(w, await make(w));
+    const mirror = await ViewMirror.of(view);
+    const found = await auditor.audit();
+    for (const kind of kinds) expect(found.findings.map((one) => one.kind)).toContain(kind);
+    expect(found.findings.every(({ mended }) => mended === 'no')).toBe(true);
+
+    const mended = await auditor.audit({ mend: true });
+    expect(mended.found).toBe(found.found);
+    expect(mended.findings.every(({ mended: how }) => how === 'commit')).toBe(true);
+    expect((await auditor.audit()).findings).toEqual([]);
+    expect(await rows()).toEqual(right);
+
+    // And it goes on from there.
+    await view.caughtUp(await w.bus.record([input(3, 'switchedOn', 99), input(2, 'burnt', 98)]));
+    expect((await auditor.audit()).findings).toEqual([]);
+    const last = await view.lastChange();
+    for await (const change of mirror.sequence < last ? view.changes({ from: mirror.sequence }) : []) {
+      mirror.apply(change);
+      if (mirror.sequence === last) break;
+    }
+    expect(Object.fromEntries(mirror.rows())).toEqual(await rows());
+    await close();
+  });
+
+  it('finds a history entry that the feed does not have, and one that the history lost', async () => {
+    const { w, auditorOn, close } = await opened();
+    const strange = new Fact(
+      {
+        tenant: '',
+        aggregateType: 'bulb',
+        aggregateId: 'b4',
+        name: 'switchedOn',
+        version: '0',
+        eventTime: T + 1_000,
+        streamId: '',
+        sequence: -1,
+        characteristics: 0,
+        content: '{}',
+      },
+      '00000000-0000-1000-8000-000000000001',
+      T,
+    );
+    const auditor = auditorOn(
+      tampered(w.ports.eventStore, (id, facts) =>
+        id === 'b4' ? [...facts, strange] : id === 'b5' ? facts.slice(1) : facts,
+      ),
+    );
+    const report = await auditor.audit({ views: [] });
+    expect(report.findings.map(({ kind, aggregate }) => [kind, aggregate?.id])).toEqual([
+      ['not-in-feed', 'b4'],
+      ['not-in-history', 'b5'],
+    ]);
+    // The real store has b5's fact, so that recording it again changes nothing; the strange one becomes a fact.
+    const mended = await auditor.audit({ views: [], mend: true });
+    expect(mended.findings.map((one) => one.mended)).toEqual(['recorded', 'no']);
+    expect((await auditorOn(w.ports.eventStore).audit({ views: [] })).found).toBe(0);
+    await close();
+  });
+
+  it('takes a share of the aggregates, and all of them with all seeds’ shares', async () => {
+    const { w, auditor, close } = await opened();
+    await plant(w, { forget: [bulb(3)] });
+    let audited = 0;
+    let found = 0;
+    for (let seed = 0; seed < 30; seed++) {
+      const report = await auditor.audit({ sample: 0.3, seed });
+      audited += report.aggregates;
+      if (report.findings.some(({ kind }) => kind === 'contribution')) found++;
+    }
+    expect(audited).toBeGreaterThan(30 * 12 * 0.15);
+    expect(audited).toBeLessThan(30 * 12 * 0.45);
+    expect(found).toBeGreaterThan(2);
+    expect(found).toBeLessThan(25);
+    await close();
+  });
+
+  it('leaves parked aggregates alone, ends with its signal, and refuses what it cannot do', async () => {
+    const { auditor, close } = await opened();
+    const ended = new AbortController();
+    ended.abort();
+    expect(await auditor.audit({ signal: ended.signal })).toMatchObject({ complete: false, found: 0 });
+    await expect(auditor.audit({ sample: 0 })).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+    await expect(auditor.audit({ views: ['none'] })).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+    expect(() => auditor.start({ aggregatesPerSecond: 0 })).toThrow(
+      expect.objectContaining({ code: 'INVALID_ARGUMENT' }),
+    );
+    await close();
+  });
+
+  it('counts nothing that is only under way', async () => {
+    const { w, auditorOn, view, close } = await opened();
+    // Every history read gives the others their turn.
+    const auditor = auditorOn(
+      new Proxy(w.ports.eventStore, {
+        get(target, name) {
+          const value: unknown = Reflect.get(target, name, target);
+          if (typeof value !== 'function') return value;
+          if (name !== 'read') return (value as (...args: unknown[]) => unknown).bind(target);
+          return async function* (...args: Parameters<EventStore['read']>) {
+            await new Promise((resolve) => setImmediate(resolve));
+            yield* target.read(...args);
+          };
+        },
+      }),
+    );
+    let recorded = 0;
+    let ended = false;
+    const recording = (async () => {
+      while (!ended) {
+        await w.bus.record([input(recorded % 12, 'switchedOn', 1_000 + recorded++)]);
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    })();
+    for (let n = 0; n < 20; n++) expect((await auditor.audit({ mend: true })).findings).toEqual([]);
+    ended = true;
+    await recording;
+    expect(recorded).toBeGreaterThan(20);
+    await view.caughtUp({ position: await w.ports.eventFeed.end() });
+    expect((await auditor.audit()).findings).toEqual([]);
+    await close();
+  });
+
+  it('has the view built anew where another process runs it', async () => {
+    const { w, view, rows, right, close } = await opened();
+    await plant(w, { forget: [bulb(3)] });
+    const other = w.runner([w.model(ByRoom, Cell)], 'two');
+    const parts = { store: w.ports.eventStore, feed: w.ports.eventFeed, views: w.ports.viewStore };
+    const auditor = new Auditor(
+      {
+        ...parts,
+        checkpoints: w.ports.checkpointStore,
+        registry: w.registry,
+        clock: w.clock,
+        logger: w.logger,
+        process: 'two',
+      },
+      other.runner,
+      other.projections,
+    );
+    const report = await auditor.audit({ mend: true });
+    expect(report.findings[0]).toMatchObject({ kind: 'contribution', mended: 'rebuild' });
+    for (let n = 0; n < 500 && (await other.projections.rebuilding('spec')) !== undefined; n++) {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    expect((await auditor.audit()).findings).toEqual([]);
+    expect(await rows()).toEqual(right);
+    expect(await view.lastChange()).toBeGreaterThan(0);
+    await close();
+  });
+});
+
+it('audits all the time, goes round, and says what it finds', async () => {
+  const clock = new ManualClock(T);
+  const w = await world({ clock });
+  const { runner, projections } = w.runner([w.model(ByRoom, Cell)], 'one');
+  await runner.start();
+  for (let id = 0; id < 5; id++) await w.bus.record([input(id, 'screwedIn', id)]);
+  while ((await w.ports.viewStore.readCheckpoint(VIEW)) !== (await w.ports.eventFeed.end()).toString())
+    await clock.advance(20);
+  const parts = { store: w.ports.eventStore, feed: w.ports.eventFeed, views: w.ports.viewStore, registry: w.registry };
+  const auditor = new Auditor(
+    { ...parts, checkpoints: w.ports.checkpointStore, clock, logger: w.logger, process: 'one' },
+    runner,
+    projections,
+  );
+  await plant(w, { forget: [bulb(4)] });
+  auditor.start({ aggregatesPerSecond: 2, mend: true });
+  for (let n = 0; n < 500 && auditor.state.rounds < 2; n++) await clock.advance(100);
+  expect(auditor.state).toMatchObject({ running: true, rounds: 2, aggregates: 10, lastError: undefined });
+  expect(auditor.state.findings.map(({ kind, mended }) => [kind, mended])).toEqual([['contribution', 'commit']]);
+  expect(w.logger.lines.some((line) => line.includes('The audit found a difference (contribution)'))).toBe(true);
+  const stopped = auditor.stop();
+  await stopped;
+  expect(auditor.state.running).toBe(false);
+  await runner.stop();
+  await w.close();
+});
