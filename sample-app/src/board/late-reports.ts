@@ -1,6 +1,6 @@
 /** The reports that came longest after what they tell of, for the board's picker: found by following the feed, when asked. */
 import { Inject, Injectable } from '@nestjs/common';
-import { EventFeed, formatTime, getPortToken, type Fact, type Position } from '@concursus/core';
+import { EventFeed, formatTime, getPortToken, isCorrection, type Fact, type Position } from '@concursus/core';
 import { FLIGHTS } from '../flights/context.js';
 
 export interface LateReport {
@@ -17,6 +17,9 @@ const PAGE = 1_000;
 /** Pages of one question; what is behind them the next one reads. */
 const PAGES_MAX = 200;
 const MS_PER_MINUTE = 60_000;
+
+/** Corrections come late by their nature, and what is said of sources is no report. */
+const isReport = (fact: Fact): boolean => fact.aggregateType === 'flight' && !isCorrection(fact);
 
 const lateness = (fact: Fact): number => fact.processedAt - fact.eventTime;
 
@@ -47,7 +50,7 @@ export class LateReports {
     for (let pages = 0; pages < PAGES_MAX; pages++) {
       const page = await this.feed.read(position, PAGE);
       const least = this.kept.length < KEPT_MAX ? 0 : lateness(this.kept.at(-1)!);
-      const late = page.facts.filter((fact) => lateness(fact) > least);
+      const late = page.facts.filter((fact) => isReport(fact) && lateness(fact) > least);
       if (late.length > 0) {
         this.kept = [...this.kept, ...late].sort((a, b) => lateness(b) - lateness(a)).slice(0, KEPT_MAX);
       }

@@ -16,7 +16,6 @@ const LINE_PX = 15;
 
 const HEADS = [
   { text: 'Event' },
-  { text: 'Correct' },
   { text: 'Happened' },
   { text: 'Recorded' },
   { text: 'Late by', number: true },
@@ -311,18 +310,15 @@ function drawPlane(picture, points, corrections, width, known) {
   edge.classList.toggle('hidden', all);
 }
 
-/** From where a report stood to where it stands: a ring left behind, and an arrow. */
+/** From where a report stood to where it stands: a ring left behind, and an arrow where there is room for one. */
 function movement(from, to, y) {
   const sign = to < from ? -1 : 1;
-  const tip = to - sign * (RADIUS + 3);
-  return [
-    svg('circle', { class: 'moved-from', cx: from, cy: y, r: RADIUS - 2 }),
-    svg('line', { class: 'moved', x1: from + sign * (RADIUS - 2), x2: tip, y1: y, y2: y }),
-    svg('polygon', {
-      class: 'moved-tip',
-      points: [tip, y, tip - sign * 9, y - 5, tip - sign * 9, y + 5].join(' '),
-    }),
-  ];
+  const [start, tip] = [from + sign * (RADIUS - 2), to - sign * (RADIUS + 3)];
+  const ring = svg('circle', { class: 'moved-from', cx: from, cy: y, r: RADIUS - 2 });
+  const line = svg('line', { class: 'moved', x1: start, x2: tip, y1: y, y2: y });
+  if (sign * (tip - start) < 10) return [ring, line];
+  const head = [tip, y, tip - sign * 9, y - 5, tip - sign * 9, y + 5].join(' ');
+  return [ring, line, svg('polygon', { class: 'moved-tip', points: head })];
 }
 
 function padded(from, to, share) {
@@ -400,16 +396,16 @@ function diagonalName(points, x, y, { xFrom, xTo }) {
 function row(flight, point) {
   const { event, counts } = point;
   const isMoved = counts.at !== event.at;
+  const name = html(
+    'span',
+    { class: 'event-name', 'data-kind': event.name, 'data-state': counts.state },
+    html('i', { 'aria-hidden': 'true' }, String(point.number)),
+    counts.state === 'withdrawn' ? html('del', {}, event.name) : event.name,
+    point.conflicting ? html('em', {}, ' conflict') : null,
+    counts.state === 'as reported' ? null : html('span', { class: 'tag', 'data-state': counts.state }, counts.state),
+  );
   return [
-    html(
-      'span',
-      { class: 'event-name', 'data-kind': event.name, 'data-state': counts.state },
-      html('i', { 'aria-hidden': 'true' }, String(point.number)),
-      counts.state === 'withdrawn' ? html('del', {}, event.name) : event.name,
-      point.conflicting ? html('em', {}, ' conflict') : null,
-      counts.state === 'as reported' ? null : html('span', { class: 'tag', 'data-state': counts.state }, counts.state),
-    ),
-    actions(flight, point),
+    html('span', {}, name, actions(flight, point)),
     isMoved
       ? html('span', {}, html('del', {}, time(event.at)), html('br'), html('ins', {}, time(counts.at)))
       : time(event.at),
