@@ -6,9 +6,8 @@
  * starts later or failed goes on its own until it stands where the others stand. A generation that is built follows the feed
  * up to where the view that is read stands, and takes over there. Over 400 lines, and one subject: the loop.
  */
-import type { AggregateModel, EventRegistry } from '../mapping/event-registry.js';
+import type { EventRegistry } from '../mapping/event-registry.js';
 import { aggregateKeyText, type AggregateKey } from '../model/event.js';
-import { isPlain } from '../model/effective-facts.js';
 import { ConflictError } from '../model/errors.js';
 import type { Position } from '../model/position.js';
 import type { CheckpointStore, OwnerRow } from '../ports/checkpoint-store.js';
@@ -20,17 +19,17 @@ import type { ViewStore } from '../ports/view-store.js';
 import type { Snapshots } from '../query/snapshots.js';
 import { Ownership, type OwnershipOptions } from '../processing/ownership.js';
 import { TimePolicies } from '../time/time-options.js';
-import { NOTHING } from './contribution.js';
 import { adopt } from './adoption.js';
-import { FoldCache, type Folded } from './fold-cache.js';
+import { FoldCache } from './fold-cache.js';
 import { Generations, generationText, ownerNameOf, sameGeneration, viewRefOf, type Generation } from './generations.js';
 import { Lineage } from './lineage.js';
 import { buildGeneration, readUpTo, type RebuildOptions } from './rebuild.js';
-import { contributionFromStore, firstAfter, isUserError, releaseParked } from './parked.js';
+import { foldPage, leaveOutParked, type TrackStep } from './page-fold.js';
+import { firstAfter, releaseParked } from './parked.js';
 import type { ProjectionModel } from './projection.js';
 import { readSources, SourceTrack } from './source-track.js';
-import { TouchedAggregates, type Touched } from './touched.js';
-import { asError, Track, type Computed, type ParkedAggregate, type StepTime } from './track.js';
+import { TouchedAggregates } from './touched.js';
+import { Track, type ParkedAggregate, type StepTime } from './track.js';
 
 export interface RunnerOptions extends OwnershipOptions {
   /** Facts of one step, hence of one transaction. Default 1,000. */
@@ -82,16 +81,6 @@ interface Retry {
   readonly failed: (error: unknown) => void;
 }
 
-/** One track's part of a step. */
-interface TrackStep {
-  readonly track: Track;
-  readonly touched: Touched[];
-  /** One for each touched: in the rows form always, in the event form where new events do more than add. */
-  readonly computed: (Computed | undefined)[];
-  /** Events of aggregates that are parked already. */
-  readonly held: Touched[];
-}
-
 /** A page, folded and not yet committed. */
 interface Step {
   readonly parts: readonly TrackStep[];
@@ -101,7 +90,6 @@ interface Step {
 }
 
 /** Steps made in a row while there is more to read, and how long, ms: then ownership and other groups have their turn. */
-const AGGREGATES_AT_ONCE = 10_000;
 const RUN_STEPS = 16;
 const RUN_MS = 100;
 /** The same of a generation that is built. */
@@ -691,80 +679,8 @@ export class ProjectionRunner {
     group.pageSize = page.atEnd ? this.pageSize : Math.min(group.pageSize * 2, this.catchUpPageSize);
     group.sources ??= await this.sourcesOf(group);
     const touched = group.aggregates.of(page.facts);
-    const parts = group.tracks.map((track): TrackStep => ({ track, touched: [], computed: [], held: [] }));
-    const corrected = await this.correctedOf(group, touched, page.next);
-    for (const one of touched) {
-      const model = this.modelOf(one.key.type);
-      let folding = false;
-      for (const part of parts) {
-        if (!part.track.wants(one.key.type)) continue;
-        if (part.track.parked.size > 0 && part.track.parked.has(one.text)) {
-          part.held.push(one);
-          continue;
-        }
-        part.touched.push(one);
-        if (part.track.model.rowsOf !== undefined) folding = true;
-        else {
-          // Added to what was there, unless the new events change what others mean.
-          const again = corrected?.has(one) === true;
-          part.computed.push(again ? await contributionFromStore(this.parts, part.track, one, page.next) : undefined);
-        }
-      }
-      // A state that misses these facts must not be found by a projection that joins, or is released, later.
-      if (model === undefined || !folding) {
-        group.folds.forget(one.text);
-        continue;
-      }
-      let folded: Folded | Error;
-      try {
-        const result = group.folds.advance(model, one.text, one.key, one.facts, page.next);
-        folded = result instanceof Promise ? await result : result;
-      } catch (error) {
-        if (!isUserError(error)) throw error;
-        folded = asError(error);
-      }
-      for (const { track, touched: list, computed } of parts) {
-        if (track.model.rowsOf === undefined || list[list.length - 1] !== one) continue;
-        computed[list.length - 1] = contributionOf(track, model, one, folded);
-      }
-    }
+    const parts = await foldPage(this.parts, group.tracks, group.folds, touched, page.next);
     return { parts, time: group.sources.take(page.facts), next: page.next, atEnd: page.atEnd };
-  }
-
-  /**
-   * Aggregates whose new events do more than add to what they meant: corrections, events that a correction covers, and other
-   * contents of a known identity where the policy does not keep both. Only the event form asks; a fold finds out by itself.
-   */
-  private async correctedOf(
-    group: Group,
-    touched: readonly Touched[],
-    upTo: Position,
-  ): Promise<ReadonlySet<Touched> | undefined> {
-    const byEvent = group.tracks.filter((track) => track.model.rowsOf === undefined);
-    const wanted = touched.filter((one) => byEvent.some((track) => track.wants(one.key.type)));
-    if (wanted.length === 0) return undefined;
-    let found: Set<Touched> | undefined;
-    for (let at = 0; at < wanted.length; at += AGGREGATES_AT_ONCE) {
-      const some = wanted.slice(at, at + AGGREGATES_AT_ONCE);
-      const corrections = await this.parts.store.readCorrections(
-        some.map((one) => one.key),
-        { upTo },
-      );
-      for (let i = 0; i < some.length; i++) if (corrections[i]!.length > 0) (found ??= new Set()).add(some[i]!);
-    }
-    for (const one of wanted) {
-      const policy = this.modelOf(one.key.type)?.conflicts ?? 'both';
-      if (policy !== 'both' && (await this.hasSiblings(one, upTo))) (found ??= new Set()).add(one);
-    }
-    return found;
-  }
-
-  private async hasSiblings({ key, facts }: Touched, upTo: Position): Promise<boolean> {
-    for (const { eventTime } of facts) {
-      const [at] = await this.parts.store.readMany([key], { range: { from: eventTime, to: eventTime }, upTo });
-      if (!isPlain(at!, 'neither')) return true;
-    }
-    return false;
   }
 
   private async sourcesOf(group: Group): Promise<SourceTrack> {
@@ -866,10 +782,6 @@ export class ProjectionRunner {
     if (released > 0) this.renewProgress();
     return released;
   }
-
-  private modelOf(type: string): AggregateModel | undefined {
-    return this.parts.registry.find(type);
-  }
 }
 
 function leaseTaken(owner: string): ConflictError {
@@ -878,26 +790,4 @@ function leaseTaken(owner: string): ConflictError {
 
 function countsSources(group: Group): boolean {
   return group.tracks.some((track) => track.model.statistics === true);
-}
-
-/** What the step before parked, when this one was folded already, contributes nothing until it is tried again. */
-function leaveOutParked({ track, touched, computed, held }: TrackStep): void {
-  if (track.parked.size === 0) return;
-  for (let i = touched.length - 1; i >= 0; i--) {
-    if (!track.parked.has(touched[i]!.text)) continue;
-    held.push(...touched.splice(i, 1));
-    computed.splice(i, 1);
-  }
-}
-
-/** The rows form's new contribution of one aggregate, from its state with the new facts taken in; or what was thrown. */
-function contributionOf(track: Track, model: AggregateModel, one: Touched, folded: Folded | Error): Computed {
-  if (folded instanceof Error) return folded;
-  // All of it was withdrawn, or was never more than corrections.
-  if (folded.events === 0) return NOTHING;
-  try {
-    return track.fromState(one, model, folded);
-  } catch (error) {
-    return asError(error);
-  }
 }

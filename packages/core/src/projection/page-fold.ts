@@ -1,0 +1,141 @@
+/**
+ * What one page of the feed means to each projection that goes in step: each touched aggregate is folded once for all in the
+ * rows form; the event form adds to what was there, or folds anew where the new events change what others mean.
+ */
+import type { AggregateModel, EventRegistry } from '../mapping/event-registry.js';
+import { isPlain } from '../model/effective-facts.js';
+import type { Position } from '../model/position.js';
+import type { EventStore } from '../ports/event-store.js';
+import { NOTHING } from './contribution.js';
+import type { FoldCache, Folded } from './fold-cache.js';
+import { contributionFromStore, isUserError } from './parked.js';
+import type { Touched } from './touched.js';
+import { asError, type Computed, type Track } from './track.js';
+
+export interface FoldParts {
+  readonly store: EventStore;
+  readonly registry: EventRegistry;
+}
+
+/** Aggregates whose corrections are asked for in one read. */
+const AGGREGATES_AT_ONCE = 10_000;
+
+/** One track's part of a step. */
+export interface TrackStep {
+  readonly track: Track;
+  readonly touched: Touched[];
+  /** One for each touched: in the rows form always, in the event form where new events do more than add. */
+  readonly computed: (Computed | undefined)[];
+  /** Events of aggregates that are parked already. */
+  readonly held: Touched[];
+}
+
+/**
+ * Folds what a page touched, up to and with `upTo`, and commits nothing. A handler's error stands in the part it belongs to; what the
+ * store throws is thrown on, and folds that ran ahead are the caller's to forget.
+ */
+export async function foldPage(
+  from: FoldParts,
+  tracks: readonly Track[],
+  folds: FoldCache,
+  touched: readonly Touched[],
+  upTo: Position,
+): Promise<readonly TrackStep[]> {
+  const parts = tracks.map((track): TrackStep => ({ track, touched: [], computed: [], held: [] }));
+  const corrected = await correctedOf(from, tracks, touched, upTo);
+  for (const one of touched) {
+    const model = from.registry.find(one.key.type);
+    let folding = false;
+    for (const part of parts) {
+      if (!part.track.wants(one.key.type)) continue;
+      if (part.track.parked.size > 0 && part.track.parked.has(one.text)) {
+        part.held.push(one);
+        continue;
+      }
+      part.touched.push(one);
+      if (part.track.model.rowsOf !== undefined) folding = true;
+      else {
+        // Added to what was there, unless the new events change what others mean.
+        const again = corrected?.has(one) === true;
+        part.computed.push(again ? await contributionFromStore(from, part.track, one, upTo) : undefined);
+      }
+    }
+    // A state that misses these facts must not be found by a projection that joins, or is released, later.
+    if (model === undefined || !folding) {
+      folds.forget(one.text);
+      continue;
+    }
+    let folded: Folded | Error;
+    try {
+      const result = folds.advance(model, one.text, one.key, one.facts, upTo);
+      folded = result instanceof Promise ? await result : result;
+    } catch (error) {
+      if (!isUserError(error)) throw error;
+      folded = asError(error);
+    }
+    for (const { track, touched: list, computed } of parts) {
+      if (track.model.rowsOf === undefined || list[list.length - 1] !== one) continue;
+      computed[list.length - 1] = contributionOf(track, model, one, folded);
+    }
+  }
+  return parts;
+}
+
+/**
+ * Aggregates whose new events do more than add to what they meant: corrections, events that a correction covers, and other
+ * contents of a known identity where the policy does not keep both. Only the event form asks; a fold finds out by itself.
+ */
+async function correctedOf(
+  from: FoldParts,
+  tracks: readonly Track[],
+  touched: readonly Touched[],
+  upTo: Position,
+): Promise<ReadonlySet<Touched> | undefined> {
+  const byEvent = tracks.filter((track) => track.model.rowsOf === undefined);
+  const wanted = touched.filter((one) => byEvent.some((track) => track.wants(one.key.type)));
+  if (wanted.length === 0) return undefined;
+  let found: Set<Touched> | undefined;
+  for (let at = 0; at < wanted.length; at += AGGREGATES_AT_ONCE) {
+    const some = wanted.slice(at, at + AGGREGATES_AT_ONCE);
+    const corrections = await from.store.readCorrections(
+      some.map((one) => one.key),
+      { upTo },
+    );
+    for (let i = 0; i < some.length; i++) if (corrections[i]!.length > 0) (found ??= new Set()).add(some[i]!);
+  }
+  for (const one of wanted) {
+    const policy = from.registry.find(one.key.type)?.conflicts ?? 'both';
+    if (policy !== 'both' && (await hasSiblings(from, one, upTo))) (found ??= new Set()).add(one);
+  }
+  return found;
+}
+
+async function hasSiblings(from: FoldParts, { key, facts }: Touched, upTo: Position): Promise<boolean> {
+  for (const { eventTime } of facts) {
+    const [at] = await from.store.readMany([key], { range: { from: eventTime, to: eventTime }, upTo });
+    if (!isPlain(at!, 'neither')) return true;
+  }
+  return false;
+}
+
+/** What the step before parked, when this one was folded already, contributes nothing until it is tried again. */
+export function leaveOutParked({ track, touched, computed, held }: TrackStep): void {
+  if (track.parked.size === 0) return;
+  for (let i = touched.length - 1; i >= 0; i--) {
+    if (!track.parked.has(touched[i]!.text)) continue;
+    held.push(...touched.splice(i, 1));
+    computed.splice(i, 1);
+  }
+}
+
+/** The rows form's new contribution of one aggregate, from its state with the new facts taken in; or what was thrown. */
+function contributionOf(track: Track, model: AggregateModel, one: Touched, folded: Folded | Error): Computed {
+  if (folded instanceof Error) return folded;
+  // All of it was withdrawn, or was never more than corrections.
+  if (folded.events === 0) return NOTHING;
+  try {
+    return track.fromState(one, model, folded);
+  } catch (error) {
+    return asError(error);
+  }
+}
