@@ -109,8 +109,8 @@ export class LmdbViewStore extends ViewStore {
         }
         this.write(db, commit, state);
       },
-      // Committed is enough: rows and checkpoint can only be lost together, and are then made again from the feed.
-      { durable: false, weight },
+      // Committed is enough for most: rows and checkpoint can only be lost together, and are then made again from the feed.
+      { durable: commit.durable === true, weight },
     );
     if (commit.changes.length > 0) db.bell.ring();
   }

@@ -41,6 +41,27 @@ describe('views', () => {
     await layer.close();
   });
 
+  it('wait for the disk when they are asked to be durable, many for one flush, and not otherwise', async () => {
+    const layer = await openLayer(scratchFolder());
+    const { eventStore, viewStore } = layer.ports;
+    const flushes = (): number => (eventStore as LmdbEventStore).stats.flushes;
+    const before = flushes();
+    await viewStore.commit(commitOf(refOf('a'), 0));
+    expect(flushes() - before).toBe(0);
+    await viewStore.commit(commitOf(refOf('a'), 1, { durable: true }));
+    expect(flushes() - before).toBe(1);
+    const order: string[] = [];
+    await Promise.all([
+      ...['b', 'c', 'd'].map((name) =>
+        viewStore.commit(commitOf(refOf(name), 0, { durable: true })).then(() => order.push('durable')),
+      ),
+      viewStore.commit(commitOf(refOf('a'), 2)).then(() => order.push('quick')),
+    ]);
+    expect(flushes() - before).toBe(2);
+    expect(order[0]).toBe('quick');
+    await layer.close();
+  });
+
   it('keep the last changes and say what was trimmed, also over a restart', async () => {
     const path = scratchFolder();
     const first = await openLayer(path, { changesKept: 3 });

@@ -552,6 +552,24 @@ export const viewStoreContract: Contract<'persistent'> = {
       },
     },
     {
+      name: 'takes a durable commit like any other: whole, fenced, and in order with those that are not',
+      async run(opened) {
+        const { viewStore } = opened.ports;
+        await viewStore.commit({ ...full(), durable: true });
+        const whole = await everything(viewStore);
+        assert.deepEqual(await viewStore.readNotes(VIEW, ''), full().notes);
+        await refusesWhole(opened, 'LEASE_LOST', { expected: 'o1:1', epoch: 7, durable: true });
+        await refusesWhole(opened, 'CHECKPOINT_MOVED', { expected: 'o1:7', durable: true });
+        for (let i = 1; i <= 20; i++) {
+          const step = { expected: `o1:${i}`, checkpoint: `o1:${i + 1}`, changes: [change('c', i)] };
+          await viewStore.commit(commitOf({ ...step, durable: i % 3 === 0 }));
+        }
+        assert.equal(await viewStore.readCheckpoint(VIEW), 'o1:21');
+        assert.equal(await viewStore.lastChange(VIEW), 22);
+        assert.deepEqual(await viewStore.findRows(VIEW, { limit: 9 }), (whole as { rows: StoredRow[] }).rows);
+      },
+    },
+    {
       name: 'shows another process every commit, and wakes its waits',
       needs: 'multiProcess',
       async run(opened) {

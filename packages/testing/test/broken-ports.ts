@@ -469,6 +469,18 @@ export const brokenViews: readonly [name: string, broken: Persistent][] = [
     })),
   ],
   [
+    'does not fence what is durable',
+    committing(async (commit, { viewStore, checkpointStore }) =>
+      commit.durable === true
+        ? {
+            ...commit,
+            epoch: (await checkpointStore.readOwner(commit.owner))?.epoch ?? 0,
+            expected: await viewStore.readCheckpoint(commit.view),
+          }
+        : commit,
+    ),
+  ],
+  [
     'ignores the expected checkpoint',
     committing(async (commit, { viewStore }) => ({ ...commit, expected: await viewStore.readCheckpoint(commit.view) })),
   ],

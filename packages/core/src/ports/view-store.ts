@@ -77,6 +77,12 @@ export interface ViewCommit {
   readonly changesFrom?: number;
   /** The engine's notes on the view as a whole (parked aggregates), by key; null removes. */
   readonly notes: readonly { readonly key: string; readonly value: WireValue }[];
+  /**
+   * The commit, and all that was committed before it, outlives a loss of power when it resolves. Without it that is so of
+   * a killed process at once, of a loss of power soon after: fit for what is made again from the feed, not for what says
+   * that something outside was done.
+   */
+  readonly durable?: boolean;
 }
 
 export interface FindOptions {

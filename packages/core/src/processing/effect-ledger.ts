@@ -150,9 +150,10 @@ export class EffectLedger {
 
   /**
    * Commits what was gathered; a store that cannot is asked again with back-off, and a few times more after `signal` aborts.
+   * @param durable it, and everything before it, outlives a loss of power
    * @throws ConflictError the name is another process's: nothing was stored · UnavailableError only after `signal` aborted
    */
-  async save(signal: AbortSignal): Promise<void> {
+  async save(signal: AbortSignal, durable: boolean): Promise<void> {
     if (!this.isDirty) return;
     const add: IndexEntry[] = [];
     const remove: IndexEntry[] = [];
@@ -173,6 +174,7 @@ export class EffectLedger {
       indexRemove: remove,
       changes: [],
       notes: [...this.notes].map(([key, value]) => ({ key, value })),
+      durable,
     };
     let last = 0;
     for (let failures = 0; ;) {

@@ -146,6 +146,8 @@ export class HandlerRunner {
         indexRemove: [],
         changes: [],
         notes: model.fromBeginning ? [] : [{ key: 'start', value: start.toString() }],
+        // Begun anew at a later end, it would pass over what was recorded in between.
+        durable: true,
       });
     } catch (error) {
       if (!(error instanceof ConflictError)) throw error; // another process began it

@@ -1,7 +1,7 @@
 /**
  * One handler name while this process owns it. Each round: take in what finished, read ahead, choose what to call next,
  * commit all of it at once, and only then call. So what is called is known to the store as attempted, what is done is
- * known before its place is given to another, and a kill repeats at most `inFlightMax` calls.
+ * known before its place is given to another, and a kill or a loss of power repeats at most `inFlightMax` calls.
  */
 import { ConflictError, UnavailableError } from '../model/errors.js';
 import type { Clock } from '../ports/clock.js';
@@ -169,7 +169,7 @@ export class HandlerSession {
     try {
       if (this.ending === 'stop') {
         this.settle();
-        await this.save();
+        await this.save(true);
       }
     } finally {
       this.retry.end(
@@ -184,9 +184,10 @@ export class HandlerSession {
     this.settle();
     if (!this.isHalted) await this.intake.fill();
     const starts = await this.take();
-    // The attempts of what is called next, and all that is done: one commit, and then the calls.
+    // The attempts of what is called next, and all that is done: one commit, on disk before the calls. Without calls it need
+    // not be: what is lost with it is what was done since, at most `inFlightMax`, as the next calls wait for a durable one.
     try {
-      await this.save();
+      await this.save(starts.length > 0 || this.retry.isAnswering);
     } catch (error) {
       // None of them was called: each is still the head of its lane, and chosen anew.
       for (const [entry] of starts) this.window.again(entry);
@@ -200,9 +201,9 @@ export class HandlerSession {
     if (!more && !canTake) await this.rest();
   }
 
-  private async save(): Promise<void> {
+  private async save(durable: boolean): Promise<void> {
     this.intake.beforeSave();
-    await this.ledger.save(this.stopping.signal);
+    await this.ledger.save(this.stopping.signal, durable);
     this.intake.saved();
     this.retry.saved();
   }

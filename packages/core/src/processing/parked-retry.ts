@@ -57,6 +57,11 @@ export class ParkedRetry {
     return this.job === undefined && this.asked.length > 0;
   }
 
+  /** Whether somebody is answered when the next commit is stored. */
+  get isAnswering(): boolean {
+    return this.answers.length > 0;
+  }
+
   owns(entry: Entry): boolean {
     return entry.lane.startsWith(LANE);
   }
