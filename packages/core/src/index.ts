@@ -111,6 +111,7 @@ export {
   type ChangeRecord,
   type Fields,
   type FindOptions,
+  type IndexedField,
   type IndexEntry,
   type StoredChange,
   type StoredContribution,

@@ -104,6 +104,12 @@ export class KeyWriter {
   }
 }
 
+/** What `anyText` wrote, without its end. */
+export function anyTextOf(written: string): string {
+  if (!written.includes('\u0001')) return written;
+  return written.replace(/\u0001([\u0001\u0002])/g, (_, second) => (second === '\u0001' ? '\u0000' : '\u0001'));
+}
+
 /** The least key above every key that begins with `prefix`. A prefix of 0xff bytes only does not occur. */
 export function after(prefix: Uint8Array): Buffer {
   let length = prefix.length;

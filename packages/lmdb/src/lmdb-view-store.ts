@@ -7,6 +7,7 @@ import type {
   AggregateKey,
   Fields,
   FindOptions,
+  IndexedField,
   IndexEntry,
   StoredChange,
   StoredContribution,
@@ -18,7 +19,7 @@ import type {
 import { Bell } from './bell.js';
 import { CHANGES_AN_ENTRY, readChanges, removeChanges, trimChanges, writeChanges } from './change-entries.js';
 import type { Texts } from './environment.js';
-import { after, KeyWriter } from './keys.js';
+import { after, anyTextOf, KeyWriter } from './keys.js';
 import { checkEpoch, checkpointMoved } from './lmdb-checkpoint-store.js';
 import type { Session } from './session.js';
 
@@ -273,6 +274,29 @@ export class LmdbViewStore extends ViewStore {
       });
     }
     return entries;
+  }
+
+  /** One step a pair: behind its last entry the next pair's first one stands. */
+  async *scanIndexes(view: ViewRef): AsyncGenerator<readonly IndexedField[]> {
+    const prefix = this.of(view).copy();
+    const end = after(prefix);
+    for (let start = prefix; ;) {
+      const page: IndexedField[] = [];
+      while (page.length < PAGE_SIZE) {
+        const [key] = this.databases.index.getKeys({ start, end, limit: 1 });
+        if (key === undefined) break;
+        const bytes = Buffer.from(key as Uint8Array);
+        const rowEnd = bytes.indexOf(0, prefix.length);
+        const fieldEnd = bytes.indexOf(0, rowEnd + 1);
+        page.push({
+          row: anyTextOf(bytes.toString('utf8', prefix.length, rowEnd)),
+          field: anyTextOf(bytes.toString('utf8', rowEnd + 1, fieldEnd)),
+        });
+        start = after(bytes.subarray(0, fieldEnd + 1));
+      }
+      if (page.length > 0) yield page;
+      if (page.length < PAGE_SIZE) return;
+    }
   }
 
   async readChanges(view: ViewRef, afterSequence: number, limit: number): Promise<readonly StoredChange[]> {

@@ -408,6 +408,44 @@ export const viewStoreContract: Contract<'persistent'> = {
       },
     },
     {
+      name: 'scans which rows and fields have index entries, each once, in order, whatever their names',
+      async run({ ports: { viewStore } }) {
+        const names = ['', 'a', 'a\u0000', 'a\u0000b', 'a\u0001', 'ab', '\ufb01', '\u{1f600}'];
+        const pairs = names.flatMap((name) => names.map((field) => [name, field] as const));
+        const found = async (): Promise<(readonly string[])[]> => {
+          const all: (readonly string[])[] = [];
+          for await (const page of viewStore.scanIndexes(VIEW)) all.push(...page.map((each) => [each.row, each.field]));
+          return all;
+        };
+        assert.deepEqual(await found(), []);
+        await viewStore.commit(
+          commitOf({
+            // Without a row of that name: an index stands for itself.
+            indexAdd: pairs.flatMap(([name, field]) =>
+              ['', '1', '\u0000'].map((order) => entry(order, 1, name, field)),
+            ),
+          }),
+        );
+        await viewStore.commit(commitOf({ view: { ...VIEW, version: 2 }, indexAdd: [entry('1', 1, 'other')] }));
+        assert.deepEqual(await found(), pairs);
+        const many = Array.from({ length: 2_100 }, (_, i) => `r${String(i).padStart(4, '0')}`);
+        await viewStore.commit(
+          commitOf({
+            expected: 'o1:1',
+            checkpoint: 'o1:2',
+            indexRemove: pairs.flatMap(([name, field]) =>
+              ['', '1', '\u0000'].map((order) => entry(order, 1, name, field)),
+            ),
+            indexAdd: many.map((name) => entry('1', 1, name)),
+          }),
+        );
+        assert.deepEqual(
+          await found(),
+          many.map((name) => [name, 'f']),
+        );
+      },
+    },
+    {
       name: 'numbers changes from 1 without gaps over commits, and reads them in bounded pages',
       async run({ ports: { viewStore } }) {
         let expected: string | undefined;
@@ -591,6 +629,9 @@ export const viewStoreContract: Contract<'persistent'> = {
         await refused('STORE_CLOSED', () => viewStore.readChanges(VIEW, 0, 1));
         await refused('STORE_CLOSED', () => viewStore.drop(VIEW));
         await refused('STORE_CLOSED', () => scan(viewStore));
+        await refused('STORE_CLOSED', async () => {
+          for await (const page of viewStore.scanIndexes(VIEW)) void page;
+        });
       },
     },
     {

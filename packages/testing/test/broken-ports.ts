@@ -566,6 +566,21 @@ export const brokenViews: readonly [name: string, broken: Persistent][] = [
       }),
     }),
   ],
+  [
+    'lists an index for each of its entries',
+    ({ viewStore }) => ({
+      viewStore: override(viewStore, {
+        async *scanIndexes(view) {
+          for await (const page of viewStore.scanIndexes(view)) {
+            const entries = await Promise.all(
+              page.map(({ row, field }) => viewStore.readIndex(view, row, field, { limit: 10 })),
+            );
+            yield entries.flat();
+          }
+        },
+      }),
+    }),
+  ],
   ['drops nothing', ({ viewStore }) => ({ viewStore: override(viewStore, { drop: async () => undefined }) })],
   [
     'drops every version',

@@ -5,6 +5,7 @@ import { compareText } from '../model/text.js';
 import {
   ViewStore,
   type FindOptions,
+  type IndexedField,
   type IndexEntry,
   type StoredChange,
   type StoredContribution,
@@ -17,7 +18,7 @@ import { frozenCopy, frozenFields } from './frozen.js';
 import { checkpointMoved, type MemorySession } from './session.js';
 import { SortedList } from './sorted-list.js';
 
-/** Contributions of one page of a scan. */
+/** Contributions, or indexes, of one page of a scan. */
 const SCAN_PAGE = 1_000;
 
 /** Everything of one version of one view. */
@@ -188,6 +189,17 @@ export class InMemoryViewStore extends ViewStore {
         break;
     }
     return entries;
+  }
+
+  async *scanIndexes(view: ViewRef): AsyncGenerator<readonly IndexedField[]> {
+    const all: IndexedField[] = [];
+    for (const [row, fields] of this.find(view)?.index ?? [])
+      for (const field of fields.keys()) all.push({ row, field });
+    all.sort((a, b) => compareText(a.row, b.row) || compareText(a.field, b.field));
+    for (let i = 0; i < all.length; i += SCAN_PAGE) {
+      this.session.checkOpen();
+      yield all.slice(i, i + SCAN_PAGE);
+    }
   }
 
   async readChanges(view: ViewRef, after: number, limit: number): Promise<readonly StoredChange[]> {

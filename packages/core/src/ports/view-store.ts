@@ -40,6 +40,9 @@ export interface IndexEntry {
   readonly value: WireValue;
 }
 
+/** One ordered index: that of a field of a row. */
+export type IndexedField = Pick<IndexEntry, 'row' | 'field'>;
+
 /** A change of one row: `retract` is exactly what was asserted before, null for a new row; `assert` is null for a removed one. */
 export interface ChangeRecord {
   readonly key: string;
@@ -127,6 +130,8 @@ export abstract class ViewStore {
       readonly after?: string;
     },
   ): Promise<readonly IndexEntry[]>;
+  /** Rows and fields that have entries, each pair once, in pages, in the order of their keys: for audits, which find entries of rows that never were. */
+  abstract scanIndexes(view: ViewRef): AsyncIterable<readonly IndexedField[]>;
   /** Changes with a sequence above `after`, at most `limit`. @throws UnavailableError `CHANGES_TRIMMED` when some of them are no longer kept. */
   abstract readChanges(view: ViewRef, after: number, limit: number): Promise<readonly StoredChange[]>;
   /** The last sequence given, or what `changesFrom` set; 0 when neither was. */

@@ -50,6 +50,8 @@ const TRIES = 5;
 interface Suspects {
   readonly aggregates: Map<string, AggregateKey>;
   readonly rows: Set<string>;
+  /** By row: fields with index entries that have no index. */
+  readonly fields: Map<string, Set<string>>;
 }
 
 const textOf = ({ tenant, type, id }: AggregateKey): string => aggregateKeyText(tenant, type, id);
@@ -71,6 +73,8 @@ function decoded(value: WireValue | undefined, width: number): Contribution | un
 
 class ViewAuditor {
   private readonly width: number;
+  /** Names of the fields that have an index. */
+  private readonly indexed: readonly string[];
 
   constructor(
     private readonly parts: RebuildParts,
@@ -80,6 +84,7 @@ class ViewAuditor {
     private readonly options: ViewAuditOptions,
   ) {
     this.width = model.fields.length;
+    this.indexed = model.fields.filter(({ additive }) => !additive).map(({ name }) => name);
   }
 
   /** A track that folds and reads, and writes nothing. */
@@ -180,7 +185,30 @@ class ViewAuditor {
       done += await this.compareRows(merged, isOurs, suspects);
       part++;
     }
+    if (!signal.aborted) await this.strangeIndexes(suspects);
     return done;
+  }
+
+  /** Index entries that no row leads to: of a row that was never stored, of a field without an index. */
+  private async strangeIndexes(suspects: Suspects): Promise<void> {
+    const { views } = this.parts;
+    for await (const page of views.scanIndexes(this.ref)) {
+      if (this.options.signal.aborted) return;
+      const keys = [...new Set(page.map(({ row }) => row))];
+      const stored = await views.readRows(this.ref, keys);
+      const never = new Set(keys.filter((_, i) => stored[i] === undefined));
+      for (const { row, field } of page) {
+        const isField = this.indexed.includes(field);
+        if (suspects.rows.size >= SUSPECTS_MAX) return;
+        if (never.has(row) || !isField) suspects.rows.add(row);
+        if (isField) continue;
+        const fields = suspects.fields.get(row);
+        if (fields === undefined) suspects.fields.set(row, new Set([field]));
+        else fields.add(field);
+      }
+      const rest = this.turns.next();
+      if (rest !== undefined) await rest;
+    }
   }
 
   /** The merge of the rows that are asked for; undefined when there are more than `max` of them. */
@@ -328,7 +356,7 @@ class ViewAuditor {
       if (this.options.signal.aborted) return undefined;
       const [row] = await views.readRows(this.ref, [key]);
       const should = merged!.get(key);
-      const entries = await this.indexDifference(key, should);
+      const entries = await this.indexDifference(key, should, suspects.fields.get(key));
       if (!this.isRight(row, should)) {
         const live = row !== undefined && row.contributors > 0;
         const made = should?.values ?? new MergedRow(this.model.fields, false).values;
@@ -384,9 +412,11 @@ class ViewAuditor {
   private async indexDifference(
     key: string,
     should: MergedRow | undefined,
+    strange: ReadonlySet<string> | undefined,
   ): Promise<{ readonly add: IndexEntry[]; readonly remove: IndexEntry[] }> {
     const add: IndexEntry[] = [];
     const remove: IndexEntry[] = [];
+    for (const field of strange ?? []) for await (const page of this.indexOf(key, field)) remove.push(...page);
     for (let f = 0; f < this.width; f++) {
       const field = this.model.fields[f]!;
       if (field.additive) continue;
@@ -419,7 +449,7 @@ export async function auditView(
   // Nobody here has the code that made it: it is being built anew.
   if (generationOf(ref.version).version !== model.version) return counts;
   const auditor = new ViewAuditor(parts, model, ref, turns, options);
-  const suspects: Suspects = { aggregates: new Map(), rows: new Set() };
+  const suspects: Suspects = { aggregates: new Map(), rows: new Set(), fields: new Map() };
   let aggregates = 0;
   let rows = 0;
   if (only === undefined) {

@@ -1,8 +1,8 @@
 /**
  * The auditor of one context: what is stored, beside what it should be. A whole audit compares store and feed, then each view
- * with the histories; a continuous one goes round all aggregates at a low rate. Both rest between short pieces of work.
+ * with the histories; a continuous one does the same at a low rate, round after round. Both rest between short pieces of work.
  */
-import { aggregateKeyText, type AggregateKey } from '../model/event.js';
+import { aggregateKeyText } from '../model/event.js';
 import { ConflictError, InvalidEventError } from '../model/errors.js';
 import {
   Findings,
@@ -11,6 +11,7 @@ import {
   type AuditReport,
   type ViewAuditCounts,
 } from './audit-report.js';
+import { AuditRound, FACTS_AN_AGGREGATE } from './audit-round.js';
 import { auditStore } from './audit-store.js';
 import { auditView, type ViewAuditOptions } from './audit-view.js';
 import type { ProjectionModel } from './projection.js';
@@ -120,8 +121,9 @@ export class Auditor {
   }
 
   /**
-   * Goes round the aggregates of all views for ever, and says what it finds in the log and in `state`. Once; later calls do nothing.
-   * At the end of each round the rows are compared with the contributions.
+   * Goes round the aggregates and the feed for ever, and says what it finds in the log and in `state`. Once; later calls do nothing.
+   * Each aggregate's contributions are compared with its history, at most 50 facts of the feed are read for each; at the end of
+   * a round store is compared with feed as far as both stood at its beginning, and rows and indexes with the contributions.
    * @throws InvalidEventError `INVALID_ARGUMENT`
    */
   start(options: ContinuousAuditOptions = {}): void {
@@ -176,25 +178,26 @@ export class Auditor {
   }
 
   private async tick(perSecond: number, mend: boolean, signal: AbortSignal): Promise<void> {
-    const { store, checkpoints, clock } = this.parts;
+    const { checkpoints, clock } = this.parts;
     const cursor = await checkpoints.read(CURSOR);
-    const after = cursor === undefined || cursor === '' ? undefined : (JSON.parse(cursor) as AggregateKey);
-    const keys = await store.scanAggregates(after, perSecond);
     const findings = new Findings();
     const turns = new Turns(clock, PAUSE_MS, signal);
+    const round = await AuditRound.open(this.parts, cursor);
+    const keys = await round.next(perSecond, turns, signal);
+    await round.follow(perSecond * FACTS_AN_AGGREGATE, turns, signal);
     const shared = { mend, sample: 1, seed: 0, signal, onProgress: () => undefined };
-    const atEnd = keys.length < perSecond;
+    if (round.isOver && !signal.aborted) await round.judge(shared, turns, findings);
     for (const model of this.modelsOf(undefined)) {
       const options = this.viewOptions(model, shared);
       if (keys.length > 0) await auditView(this.parts, model, options, turns, findings, keys);
-      if (atEnd && !signal.aborted) await auditView(this.parts, model, options, turns, findings);
+      if (round.isOver && !signal.aborted) await auditView(this.parts, model, options, turns, findings);
     }
     if (signal.aborted) return;
     this.take(findings);
     this.aggregates += keys.length;
-    if (atEnd) this.rounds++;
+    if (round.isOver) this.rounds++;
     try {
-      await checkpoints.save(CURSOR, atEnd ? '' : JSON.stringify(keys.at(-1)), { epoch: 0, expected: cursor });
+      await checkpoints.save(CURSOR, round.isOver ? '' : round.text, { epoch: 0, expected: cursor });
     } catch (error) {
       // Another process audits, too: both go on from where it is.
       if (!(error instanceof ConflictError)) throw error;

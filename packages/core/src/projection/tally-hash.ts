@@ -3,10 +3,38 @@
  * with a chance of one in 10^19; one that looks different is looked up exactly.
  */
 
+/** A sum as it is kept: the count and the two halves. */
+export type SetSumText = readonly [number, number, number];
+
 export class SetSum {
   count = 0;
   private high = 0;
   private low = 0;
+
+  /** A sum as it was kept. */
+  static of([count, high, low]: SetSumText): SetSum {
+    const sum = new SetSum();
+    sum.count = count;
+    sum.high = high;
+    sum.low = low;
+    return sum;
+  }
+
+  /** To be kept. */
+  get text(): SetSumText {
+    return [this.count, this.high, this.low];
+  }
+
+  /** What is taken away is what was added, or nothing is left out. */
+  get isEmpty(): boolean {
+    return this.count === 0 && this.high === 0 && this.low === 0;
+  }
+
+  /** Takes away what another set has. */
+  remove(text: string): void {
+    this.add(text);
+    this.count -= 2;
+  }
 
   add(text: string): void {
     // cyrb53's two halves, each mixed with the other.
@@ -25,7 +53,7 @@ export class SetSum {
   }
 
   equals(other: SetSum | undefined): boolean {
-    if (other === undefined) return this.count === 0;
+    if (other === undefined) return this.isEmpty;
     return this.count === other.count && this.high === other.high && this.low === other.low;
   }
 }

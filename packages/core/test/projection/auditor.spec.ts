@@ -9,6 +9,7 @@ import {
   Sum,
   ViewMirror,
   type AuditFindingKind,
+  type EventFeed,
   type EventInput,
   type EventStore,
   type Rows,
@@ -55,6 +56,15 @@ function tampered(store: EventStore, change: (id: string, facts: readonly Fact[]
       return typeof value === 'function' ? (value as (...args: unknown[]) => unknown).bind(target) : value;
     },
   });
+}
+
+/** A feed that has lost something. */
+function without(feed: EventFeed, isLost: (fact: Fact) => boolean): EventFeed {
+  const read: EventFeed['read'] = async (from, limit) => {
+    const page = await feed.read(from, limit);
+    return { ...page, facts: page.facts.filter((fact) => !isLost(fact)) };
+  };
+  return Object.assign(Object.create(feed) as EventFeed, { read });
 }
 
 async function opened() {
@@ -190,6 +200,23 @@ const planted: readonly (readonly [string, readonly AuditFindingKind[], (w: Worl
       'an index entry too many',
       ['index'],
       async () => ({ indexAdd: [{ row: 'hall', field: 'most', order: 'nffff', value: 99 }] }),
+    ],
+    [
+      'index entries of a row that never was',
+      ['index'],
+      async () => ({
+        indexAdd: ['1', '2'].map((order) => ({ row: 'cellar', field: 'most', order, value: 99 })),
+      }),
+    ],
+    [
+      'index entries of a field that has no index',
+      ['index'],
+      async () => ({
+        indexAdd: [
+          { row: 'hall', field: 'colour', order: '1', value: 99 },
+          { row: 'hall', field: 'switched', order: '1', value: 99 },
+        ],
+      }),
     ],
     [
       'an index entry too few',
@@ -360,6 +387,50 @@ describe('a full audit', () => {
     expect(await view.lastChange()).toBeGreaterThan(0);
     await close();
   });
+});
+
+it('compares store and feed all the time, over restarts, and says what only one of them has', async () => {
+  const clock = new ManualClock(T);
+  const w = await world({ clock });
+  const { runner, projections } = w.runner([], 'one');
+  for (let id = 0; id < 40; id++) {
+    await w.bus.record([input(id, 'screwedIn', id), input(id, 'switchedOn', 100 + id)]);
+  }
+  const store = tampered(w.ports.eventStore, (id, facts) => (id === 'b5' ? facts.slice(1) : facts));
+  const feed = without(w.ports.eventFeed, ({ aggregateId, name }) => aggregateId === 'b7' && name === 'screwedIn');
+  const parts = { views: w.ports.viewStore, checkpoints: w.ports.checkpointStore, registry: w.registry };
+  const start = (ports: { store: EventStore; feed: EventFeed }, process: string): Auditor => {
+    const auditor = new Auditor({ ...parts, ...ports, clock, logger: w.logger, process }, runner, projections);
+    auditor.start({ aggregatesPerSecond: 1 });
+    return auditor;
+  };
+  let found: (readonly [AuditFindingKind, string | undefined])[] = [];
+  let rounds = 0;
+  // A round is 41 steps; no process lives for more than 15.
+  for (let n = 0; n < 12 && rounds < 3; n++) {
+    const auditor = start({ store, feed }, `p${n}`);
+    for (let step = 0; step < 15; step++) await clock.advance(1_000);
+    await auditor.stop();
+    expect(auditor.state.lastError).toBeUndefined();
+    rounds += auditor.state.rounds;
+    found = [...found, ...auditor.state.findings.map(({ kind, aggregate }) => [kind, aggregate?.id] as const)];
+  }
+  expect(rounds).toBe(3);
+  const both: typeof found = [
+    ['not-in-history', 'b5'],
+    ['not-in-feed', 'b7'],
+  ];
+  expect(found).toHaveLength(6);
+  for (const one of both) expect(found.filter((other) => String(other) === String(one))).toHaveLength(3);
+  // The real ones are whole, also while something is recorded all the time.
+  const sound = start({ store: w.ports.eventStore, feed: w.ports.eventFeed }, 'last');
+  for (let n = 0; n < 200 && sound.state.rounds < 3; n++) {
+    await w.bus.record([input(n % 60, 'switchedOn', 1_000 + n)]);
+    await clock.advance(1_000);
+  }
+  expect(sound.state).toMatchObject({ rounds: 3, found: 0 });
+  await sound.stop();
+  await w.close();
 });
 
 it('audits all the time, goes round, and says what it finds', async () => {

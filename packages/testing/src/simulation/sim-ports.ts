@@ -43,6 +43,9 @@ const REPEATABLE = new Set([
   'release',
 ]);
 
+/** Answered in pages. */
+const STREAMS = new Set(['scanContributions', 'scanIndexes']);
+
 /** Answered in the asking process, without a promise. */
 const SYNCHRONOUS = new Set(['start', 'parsePosition']);
 
@@ -65,7 +68,7 @@ export class Network {
         const bound = (method as Method).bind(port) as (...args: unknown[]) => unknown;
         if (name.startsWith('wait')) {
           wrapped[name] = (...args: unknown[]) => this.wait(life, bound as never, args);
-        } else if (name === 'scanContributions' || (name === 'read' && port instanceof EventStore)) {
+        } else if (STREAMS.has(name) || (name === 'read' && port instanceof EventStore)) {
           wrapped[name] = (...args: unknown[]) => this.stream(life, name, bound as never, this.paged(args));
         } else if (!SYNCHRONOUS.has(name)) {
           wrapped[name] = (...args: unknown[]) =>
