@@ -6,12 +6,14 @@
  * is done again from the old generation as it stands then, and the first commit forgets the changes of the attempt before.
  */
 import { canonicalJson } from '../model/canonical-json.js';
-import { UnavailableError } from '../model/errors.js';
+import { ConflictError, UnavailableError } from '../model/errors.js';
 import type { WireValue } from '../model/event.js';
 import { compareText } from '../model/text.js';
+import type { CheckpointStore, OwnerRow } from '../ports/checkpoint-store.js';
 import type { Clock } from '../ports/clock.js';
+import type { EventFeed } from '../ports/event-feed.js';
 import type { ChangeRecord, Fields, StoredRow, ViewRef, ViewStore } from '../ports/view-store.js';
-import type { Generation } from './generations.js';
+import { ownerNameOf, viewRefOf, type Generation } from './generations.js';
 import { emptyOf, type FieldModel } from './merge.js';
 import type { Track } from './track.js';
 
@@ -216,4 +218,33 @@ export async function adopt(
 export async function readReport(views: ViewStore, ref: ViewRef): Promise<RebuildReport | undefined> {
   const [note] = await views.readNotes(ref, REPORT);
   return note?.value as unknown as RebuildReport | undefined;
+}
+
+/**
+ * Stops whoever still runs an old version that nobody here has the code of, by the next epoch of its row; the row is the
+ * caller's to renew and release.
+ * @throws ConflictError `LEASE_LOST` it is claimed by another process, or went on behind where the new one stands
+ */
+export async function fence(
+  parts: AdoptionParts & {
+    readonly checkpoints: CheckpointStore;
+    readonly feed: EventFeed;
+    readonly process: string;
+  },
+  name: string,
+  old: Generation,
+  track: Track,
+): Promise<OwnerRow> {
+  const { checkpoints, views, feed, process } = parts;
+  const owner = ownerNameOf(name, old);
+  const row = await checkpoints.claim(owner, process, await checkpoints.readOwner(owner));
+  if (row === undefined) throw wentOn(owner);
+  const checkpoint = await views.readCheckpoint(viewRefOf(name, old));
+  if (checkpoint === undefined || track.position.covers(feed.parsePosition(checkpoint))) return row;
+  await checkpoints.release(row);
+  throw wentOn(owner);
+}
+
+function wentOn(owner: string): ConflictError {
+  return new ConflictError('LEASE_LOST', `"${owner}" went on meanwhile.`, { fix: 'It is tried again.' });
 }

@@ -4,56 +4,35 @@
  *
  * Projections at one position go in step: the page is read and each aggregate folded once for all of them. One that
  * starts later or failed goes on its own until it stands where the others stand. A generation that is built follows the feed
- * up to where the view that is read stands, and takes over there. Over 400 lines, and one subject: the loop.
+ * up to where the view that is read stands; how it takes over there, and what is run here at all, is `succession.ts`. Over
+ * 400 lines, and one subject: the loop.
  */
-import type { EventRegistry } from '../mapping/event-registry.js';
 import { aggregateKeyText, type AggregateKey } from '../model/event.js';
 import { ConflictError } from '../model/errors.js';
 import type { Position } from '../model/position.js';
-import type { CheckpointStore, OwnerRow } from '../ports/checkpoint-store.js';
-import type { Clock } from '../ports/clock.js';
-import type { EventFeed } from '../ports/event-feed.js';
-import type { EventStore } from '../ports/event-store.js';
-import type { LayerLogger } from '../ports/layer.js';
-import type { ViewStore } from '../ports/view-store.js';
 import type { Snapshots } from '../query/snapshots.js';
-import { Ownership, type OwnershipOptions } from '../processing/ownership.js';
 import { TimePolicies } from '../time/time-options.js';
-import { adopt } from './adoption.js';
 import { FoldCache } from './fold-cache.js';
-import { Generations, generationText, ownerNameOf, sameGeneration, viewRefOf, type Generation } from './generations.js';
-import { Lineage } from './lineage.js';
-import { buildGeneration, readUpTo, type RebuildOptions } from './rebuild.js';
+import { sameGeneration, type Generation } from './generations.js';
+import { readUpTo } from './rebuild.js';
 import { foldPage, leaveOutParked, type TrackStep } from './page-fold.js';
 import { firstAfter, releaseParked } from './parked.js';
 import type { ProjectionModel } from './projection.js';
-import { readSources, SourceTrack } from './source-track.js';
+import { SourceTrack } from './source-track.js';
+import { Succession, type SuccessionOptions, type SuccessionParts } from './succession.js';
 import { TouchedAggregates } from './touched.js';
-import { Track, type ParkedAggregate, type StepTime } from './track.js';
+import type { ParkedAggregate, StepTime, Track } from './track.js';
 
-export interface RunnerOptions extends OwnershipOptions {
+export interface RunnerOptions extends SuccessionOptions {
   /** Facts of one step, hence of one transaction. Default 1,000. */
   readonly pageSize?: number;
   /** The same while there is more to read: steps double up to it. Default eight times `pageSize`, some 30 ms of work. */
   readonly catchUpPageSize?: number;
   /** The first wait after a failed step; doubles up to 64 times it. Default 50 ms. */
   readonly backOffMs?: number;
-  /** How much of its time a process gives to building views anew. */
-  readonly rebuild?: RebuildOptions;
 }
 
-export interface RunnerParts {
-  readonly store: EventStore;
-  readonly feed: EventFeed;
-  readonly views: ViewStore;
-  readonly checkpoints: CheckpointStore;
-  readonly registry: EventRegistry;
-  readonly clock: Clock;
-  readonly logger: LayerLogger;
-  /** A name no other process has. */
-  readonly process: string;
-  /** How late sources may be. Default: 24 hours each. */
-  readonly time?: TimePolicies | undefined;
+export interface RunnerParts extends SuccessionParts {
   /** Where folds of long histories may start. */
   readonly snapshots?: Snapshots | undefined;
   /** Told how far the input watermark is, after each step. */
@@ -94,25 +73,15 @@ const RUN_STEPS = 16;
 const RUN_MS = 100;
 /** The same of a generation that is built. */
 const RUN_BUILDING_MS = 20;
-/** Between two looks at which generations are read and asked for. */
-const LOOK_MS = 400;
 
 export class ProjectionRunner {
-  private readonly generations: Generations;
-  private lineages: Lineage[] = [];
-  /** Owner rows of what was read when this process started; and of each generation since. */
-  private readonly ownership: Ownership;
-  private readonly first = new Set<string>();
-  private readonly later = new Map<string, Ownership>();
-  private looking: Promise<void> | undefined;
+  private readonly succession: Succession;
   private groups: Group[] = [];
   private readonly stopping = new AbortController();
   private wake = new AbortController();
   private running: Promise<void> | undefined;
   private readonly retries: Retry[] = [];
-  /** Work on views that must stand still for it. */
-  private readonly works: { readonly name: string; readonly run: (track: Track | undefined) => Promise<void> }[] = [];
-  /** Retries of views that are just switching. */
+  /** Retries of views that are out of the loop. */
   private readonly deferred: Retry[] = [];
   private progressed: () => void = () => undefined;
   private progress: Promise<void> = Promise.resolve();
@@ -124,82 +93,53 @@ export class ProjectionRunner {
   constructor(
     private readonly parts: RunnerParts,
     readonly models: readonly ProjectionModel[],
-    private readonly options: RunnerOptions = {},
+    options: RunnerOptions = {},
   ) {
     this.time = parts.time ?? new TimePolicies({});
     this.pageSize = options.pageSize ?? 1_000;
     this.catchUpPageSize = options.catchUpPageSize ?? this.pageSize * 8;
     this.backOffMs = options.backOffMs ?? 50;
-    this.generations = new Generations(parts.checkpoints, parts.views);
-    this.ownership = this.newOwnership();
+    this.succession = new Succession(
+      parts,
+      models,
+      {
+        trackOf: (model, generation) => this.trackOf(model, generation),
+        takeIn: (track) => this.groups.push(this.groupOf(track, 0, 0)),
+        takeOut: (track) => this.takeOut(track),
+        retry: (name) => this.retries.push({ name, text: undefined, done: () => undefined, failed: () => undefined }),
+        wake: () => this.wake.abort(),
+        isBack: () => {
+          this.retries.push(...this.deferred.splice(0));
+          this.renewProgress();
+          this.wake.abort();
+        },
+        waitMs: (failures) => this.waitMs(failures),
+      },
+      options,
+    );
     this.renewProgress();
-  }
-
-  private newOwnership(): Ownership {
-    const { checkpoints, clock, logger, process } = this.parts;
-    return new Ownership(checkpoints, clock, logger, process, () => this.wake.abort(), this.options);
   }
 
   /** Claims what is free and starts the loop. */
   async start(): Promise<void> {
     if (this.models.length === 0) return;
-    const now = this.parts.clock.now();
-    this.lineages = await Promise.all(
-      this.models.map(async (model) => {
-        const live = await this.generations.open(model.name, model.version, now);
-        return new Lineage(model, live, this.generations, await this.generations.requested(model.name));
-      }),
-    );
-    for (const { model, live, own } of this.lineages) {
-      if (!own) continue;
-      const name = ownerNameOf(model.name, live);
-      this.first.add(name);
-      this.ownership.watch(name);
-    }
-    await this.ownership.start();
-    this.looking = this.look();
+    await this.succession.start();
     this.running = this.loop();
   }
 
-  /** Notices what other processes asked for or switched, and what is to be tried again. */
-  private async look(): Promise<void> {
-    const { clock, logger } = this.parts;
-    while (!this.stopping.signal.aborted) {
-      await clock.sleep(this.options.beatMs ?? LOOK_MS, this.stopping.signal);
-      if (this.stopping.signal.aborted) return;
-      try {
-        await this.lookNow();
-      } catch (error) {
-        logger.warn(`The generations of the views could not be read, trying again: ${String(error)}`);
-      }
-    }
-  }
-
   /** Sees at once what was asked for. */
-  async lookNow(): Promise<void> {
-    for (const lineage of this.lineages) {
-      if ((await lineage.look()) || lineage.resumeAtMs !== undefined) this.wake.abort();
-    }
+  lookNow(): Promise<void> {
+    return this.succession.lookNow();
   }
 
   /** Finishes the step in hand and gives the projections up. */
   async stop(): Promise<void> {
     this.stopping.abort();
     this.wake.abort();
-    for (const { build, switching } of this.lineages) {
-      build?.stop.abort();
-      switching?.stop.abort();
-    }
+    this.succession.abort();
     await this.running;
-    await this.looking;
-    for (const { build, switching } of this.lineages) {
-      await build?.done;
-      await switching?.done;
-    }
-    await this.ownership.stop();
-    for (const ownership of this.later.values()) await ownership.stop();
+    await this.succession.stop();
     for (const retry of [...this.retries.splice(0), ...this.deferred.splice(0)]) retry.done(0);
-    for (const work of this.works.splice(0)) await work.run(undefined);
     this.progressed();
   }
 
@@ -210,12 +150,12 @@ export class ProjectionRunner {
 
   /** Whether this process runs the projection now. */
   runs(name: string): boolean {
-    return this.track(name) !== undefined;
+    return this.succession.track(name) !== undefined;
   }
 
   /** Parked aggregates, as the running owner knows them; undefined when another process runs the projection. */
   parkedOf(name: string): readonly ParkedAggregate[] | undefined {
-    const track = this.track(name);
+    const track = this.succession.track(name);
     return track === undefined ? undefined : [...track.parked.values()];
   }
 
@@ -234,40 +174,7 @@ export class ProjectionRunner {
    * Afterwards it is taken up again from what the store holds.
    */
   still<T>(name: string, work: (track: Track) => Promise<T>): Promise<T | undefined> {
-    if (this.stopping.signal.aborted || this.track(name) === undefined) return Promise.resolve(undefined);
-    return new Promise((resolve) => {
-      this.works.push({
-        name,
-        run: (track) => {
-          const done = track === undefined ? Promise.resolve(undefined) : work(track);
-          resolve(done);
-          return done.then(
-            () => undefined,
-            () => undefined,
-          );
-        },
-      });
-      this.wake.abort();
-    });
-  }
-
-  /** Takes what is asked for out of the loop; what is just switching waits. */
-  private holdStill(): void {
-    for (const work of this.works.splice(0)) {
-      const lineage = this.lineages.find(({ model }) => model.name === work.name);
-      if (lineage?.switching !== undefined) {
-        this.works.push(work);
-        continue;
-      }
-      const live = lineage === undefined ? undefined : this.trackOf(lineage, lineage.live);
-      if (lineage === undefined || live === undefined) {
-        void work.run(undefined);
-        continue;
-      }
-      this.takeOut(live);
-      const done = work.run(live).then(() => this.putBack(lineage));
-      lineage.switching = { stop: new AbortController(), live, done };
-    }
+    return this.succession.still(name, work);
   }
 
   private takeOut(track: Track): void {
@@ -278,55 +185,13 @@ export class ProjectionRunner {
     this.groups = this.groups.filter(({ tracks }) => tracks.length > 0);
   }
 
-  /** The loop takes up whichever generation is read now, from what the store holds. */
-  private putBack(lineage: Lineage): void {
-    lineage.switching = undefined;
-    this.retries.push(...this.deferred.splice(0));
-    this.renewProgress();
-    this.wake.abort();
-  }
-
-  /** What this process writes of the view that is read. */
-  private track(name: string): Track | undefined {
-    const lineage = this.lineages.find(({ model }) => model.name === name);
-    return lineage === undefined ? undefined : (lineage.switching?.live ?? this.trackOf(lineage, lineage.live));
-  }
-
-  private trackOf({ model }: Lineage, generation: Generation): Track | undefined {
+  private trackOf(model: ProjectionModel, generation: Generation): Track | undefined {
     for (const { tracks } of this.groups) {
       for (const track of tracks) {
         if (track.model === model && sameGeneration(track.generation, generation)) return track;
       }
     }
     return undefined;
-  }
-
-  private lineageOf(track: Track): Lineage {
-    return this.lineages.find(({ model }) => model === track.model)!;
-  }
-
-  private held(name: string): OwnerRow | undefined {
-    return this.ownership.held(name) ?? this.later.get(name)?.held(name);
-  }
-
-  private lost(name: string): void {
-    this.ownership.lost(name);
-    this.later.get(name)?.lost(name);
-  }
-
-  /** Claims or watches a generation that came up after the start. */
-  private async watch(name: string): Promise<void> {
-    if (this.first.has(name) || this.later.has(name)) return;
-    const ownership = this.newOwnership();
-    ownership.watch(name);
-    this.later.set(name, ownership);
-    await ownership.start();
-  }
-
-  private async unwatch(name: string): Promise<void> {
-    const ownership = this.later.get(name);
-    this.later.delete(name);
-    await ownership?.stop();
   }
 
   private renewProgress(): void {
@@ -345,10 +210,11 @@ export class ProjectionRunner {
         if (this.wake.signal.aborted && !this.stopping.signal.aborted) this.wake = new AbortController();
         await this.join();
         await this.handleRetries();
-        this.holdStill();
+        this.succession.holdStill();
         failures = 0;
         const more = await this.round();
-        this.takeOver();
+        for (const { tracks, atEnd } of [...this.groups])
+          if (tracks.length > 0) this.succession.takeOver(tracks[0]!, atEnd);
         if (!more) await this.rest();
       } catch (error) {
         const waitMs = this.waitMs(++failures);
@@ -398,11 +264,13 @@ export class ProjectionRunner {
       this.wake = new AbortController();
       return;
     }
-    if (this.stopping.signal.aborted || this.retries.length > 0 || this.joinable()) return;
+    if (this.stopping.signal.aborted || this.retries.length > 0 || this.succession.isWaiting) return;
     const wake = this.wake.signal;
     const waiting = this.groups.filter((group) => group.resumeAtMs > 0);
     // One that is built here goes on with the view that is read.
-    const going = this.groups.filter((group) => group.resumeAtMs === 0 && this.leaderOf(group) === 'none');
+    const going = this.groups.filter(
+      (group) => group.resumeAtMs === 0 && this.succession.leaderOf(group.tracks[0]) === 'none',
+    );
     // Not AbortSignal.any: the lasting signal would remember every rest of the process's life.
     const ended = new AbortController();
     const { signal } = ended;
@@ -422,25 +290,13 @@ export class ProjectionRunner {
     }
   }
 
-  private joinable(): boolean {
-    return this.lineages.some(
-      ({ model, live, own, switching }) =>
-        own &&
-        switching === undefined &&
-        this.held(ownerNameOf(model.name, live)) !== undefined &&
-        this.track(model.name) === undefined,
-    );
-  }
-
   /** Takes up projections newly owned, drops those lost, and keeps each track's epoch current. */
   private async join(): Promise<void> {
     for (const group of this.groups) {
       for (let i = group.tracks.length - 1; i >= 0; i--) {
         const track = group.tracks[i]!;
-        const { live, next } = this.lineageOf(track);
-        const held = this.held(track.ownerName);
-        const wanted = sameGeneration(track.generation, track.building ? next : live);
-        if (wanted && held?.epoch === track.owner.epoch) track.owner = held;
+        const row = this.succession.rowOf(track);
+        if (row !== undefined) track.owner = row;
         else {
           group.tracks.splice(i, 1);
           this.renewProgress(); // whoever waited for this projection's next step waits no longer
@@ -448,160 +304,8 @@ export class ProjectionRunner {
       }
     }
     this.groups = this.groups.filter((group) => group.tracks.length > 0);
-    for (const lineage of this.lineages) {
-      if (lineage.switching !== undefined) continue;
-      if (lineage.own) await this.joinLive(lineage);
-      await this.joinNext(lineage);
-    }
+    await this.succession.join();
     this.merge();
-  }
-
-  private async joinLive(lineage: Lineage): Promise<void> {
-    const { model, live } = lineage;
-    const { views, feed } = this.parts;
-    const name = ownerNameOf(model.name, live);
-    await this.watch(name);
-    const held = this.held(name);
-    if (held === undefined || this.trackOf(lineage, live) !== undefined) return;
-    // Looked at with the row in hand: whoever had it before may have ended this generation.
-    if ((await this.generations.retiredFor(model.name, live)) !== undefined) {
-      await lineage.look();
-      this.wake.abort();
-      return;
-    }
-    const checkpoint = await views.readCheckpoint(viewRefOf(model.name, live));
-    const position = checkpoint === undefined ? feed.start() : feed.parsePosition(checkpoint);
-    const track = new Track(model, views, held, checkpoint, position, live);
-    track.stand(readSources(this.time, await track.load(), false).table.inputWatermark);
-    this.groups.push(this.groupOf(track, 0, 0));
-    // What was parked in an earlier run is tried once more with this run's code.
-    if (track.parked.size > 0)
-      this.retries.push({ name: model.name, text: undefined, done: () => undefined, failed: () => undefined });
-  }
-
-  /** The next generation is built where the view that is read is run, or by whoever has the new code. */
-  private async joinNext(lineage: Lineage): Promise<void> {
-    const { model, live, next, build, built } = lineage;
-    const name = next === undefined ? undefined : ownerNameOf(model.name, next);
-    const here = next !== undefined && (!lineage.own || this.trackOf(lineage, live) !== undefined);
-    if (!here) {
-      build?.stop.abort();
-      lineage.built = undefined;
-      if (name !== undefined) await this.unwatch(name);
-      return;
-    }
-    await this.watch(name!);
-    const held = this.held(name!);
-    if (build !== undefined) {
-      if (held?.epoch !== build.owner.epoch) build.stop.abort();
-      return;
-    }
-    if (held === undefined || this.trackOf(lineage, next) !== undefined) return;
-    if (built?.owner.epoch === held.epoch && sameGeneration(built.generation, next)) {
-      lineage.built = undefined;
-      this.groups.push(this.groupOf(built, 0, 0));
-      return;
-    }
-    if (lineage.resumeAtMs !== undefined && lineage.resumeAtMs > this.parts.clock.monotonicMs()) return;
-    lineage.resumeAtMs = undefined;
-    const stop = new AbortController();
-    lineage.build = { stop, owner: held, done: this.build(lineage, held, stop.signal) };
-  }
-
-  private async build(lineage: Lineage, owner: OwnerRow, signal: AbortSignal): Promise<void> {
-    const { model, live, next } = lineage;
-    try {
-      const options = this.options.rebuild ?? {};
-      lineage.built = await buildGeneration(this.parts, model, next!, live, owner, options, signal);
-    } catch (error) {
-      if (error instanceof ConflictError) this.lost(ownerNameOf(model.name, next!));
-      this.postpone(lineage, `The view "${model.name}" could not be built`, error);
-    } finally {
-      lineage.build = undefined;
-      this.wake.abort();
-    }
-  }
-
-  private postpone(lineage: Lineage, what: string, error: unknown): void {
-    if (this.stopping.signal.aborted) return;
-    const waitMs = this.waitMs(++lineage.failures);
-    lineage.resumeAtMs = this.parts.clock.monotonicMs() + waitMs;
-    this.parts.logger.warn(`${what}, trying again in ${waitMs} ms: ${String(error)}`);
-  }
-
-  /** Whose place a group goes up to: only one that is built has a leader, the view that is read, if it is run here. */
-  private leaderOf(group: Group): Track | 'none' | undefined {
-    const [track] = group.tracks;
-    if (track?.building !== true) return 'none';
-    const lineage = this.lineageOf(track);
-    return lineage.own ? this.trackOf(lineage, lineage.live) : 'none';
-  }
-
-  /** What is built and stands where the view that is read stands takes over: both leave the loop until it is done. */
-  private takeOver(): void {
-    for (const group of [...this.groups]) {
-      const [track] = group.tracks;
-      if (track?.building !== true || this.stopping.signal.aborted) continue;
-      const lineage = this.lineageOf(track);
-      const leader = this.leaderOf(group);
-      if (leader === undefined || lineage.switching !== undefined) continue;
-      if (leader === 'none' ? !group.atEnd : leader.position.toString() !== track.position.toString()) continue;
-      const live = leader === 'none' ? undefined : leader;
-      if (live !== undefined) this.takeOut(live);
-      this.takeOut(track);
-      const stop = new AbortController();
-      lineage.switching = { stop, live, done: this.switchOver(lineage, track, live, stop.signal) };
-    }
-  }
-
-  /** Afterwards the loop takes up whichever generation is read then, from what the store holds. */
-  private async switchOver(
-    lineage: Lineage,
-    track: Track,
-    live: Track | undefined,
-    signal: AbortSignal,
-  ): Promise<void> {
-    const { model, live: from, request } = lineage;
-    const { clock, logger, checkpoints } = this.parts;
-    let row: OwnerRow | undefined;
-    try {
-      const old = { ref: viewRefOf(model.name, from), generation: from };
-      // Nobody here has the code of the old version: whoever still runs it is stopped by the next epoch.
-      if (live === undefined) row = await this.fence(model.name, from, track);
-      let beatMs = clock.monotonicMs();
-      const report = await adopt(this.parts, old, track, request?.startedAt ?? clock.now(), signal, async () => {
-        if (row === undefined || clock.monotonicMs() - beatMs < (this.options.beatMs ?? LOOK_MS)) return;
-        row = await checkpoints.renew(row);
-        beatMs = clock.monotonicMs();
-      });
-      await this.generations.retire(model.name, from, track.generation, row?.epoch ?? live!.owner.epoch);
-      await this.generations.follow(model.name, from, track.generation);
-      await lineage.look();
-      lineage.failures = 0;
-      logger.log(
-        `The view "${model.name}" is read from ${generationText(track.generation)} now: ${report.rows} rows, ${report.added} added, ${report.removed} removed, ${report.changed} changed.`,
-      );
-    } catch (error) {
-      this.postpone(
-        lineage,
-        `The view "${model.name}" could not go over to ${generationText(track.generation)}`,
-        error,
-      );
-    } finally {
-      if (row !== undefined) await checkpoints.release(row).catch(() => undefined);
-      this.putBack(lineage);
-    }
-  }
-
-  private async fence(name: string, old: Generation, track: Track): Promise<OwnerRow> {
-    const { checkpoints, views, feed } = this.parts;
-    const owner = ownerNameOf(name, old);
-    const row = await checkpoints.claim(owner, this.parts.process, await checkpoints.readOwner(owner));
-    if (row === undefined) throw leaseTaken(owner);
-    const checkpoint = await views.readCheckpoint(viewRefOf(name, old));
-    if (checkpoint === undefined || track.position.covers(feed.parsePosition(checkpoint))) return row;
-    await checkpoints.release(row);
-    throw leaseTaken(owner);
   }
 
   /** Groups that stand at one place go on together; the first one's folds are as right as the others'. */
@@ -665,7 +369,7 @@ export class ProjectionRunner {
 
   /** Reads one page and folds what it touched; undefined when there was nothing. */
   private async prepare(group: Group, from: Position): Promise<Step | undefined> {
-    const leader = this.leaderOf(group);
+    const leader = this.succession.leaderOf(group.tracks[0]);
     if (leader === undefined) return undefined;
     const { feed } = this.parts;
     const page =
@@ -733,7 +437,7 @@ export class ProjectionRunner {
       this.groups = this.groups.filter((other) => other !== group);
     }
     if (reason instanceof ConflictError) {
-      this.lost(track.ownerName);
+      this.succession.lost(track.ownerName);
       return;
     }
     const failures = group.failures + 1;
@@ -758,34 +462,28 @@ export class ProjectionRunner {
   }
 
   private async handleRetries(): Promise<void> {
-    const switching = new Set(
-      this.lineages.filter((one) => one.switching !== undefined).map(({ model }) => model.name),
-    );
+    const { away } = this.succession;
     for (const retry of this.retries.splice(0)) {
-      if (switching.has(retry.name)) {
+      if (away.has(retry.name)) {
         this.deferred.push(retry);
         continue;
       }
       try {
         retry.done(await this.release(retry.name, retry.text));
       } catch (error) {
-        this.track(retry.name)?.dropCaches();
+        this.succession.track(retry.name)?.dropCaches();
         retry.failed(error);
       }
     }
   }
 
   private async release(name: string, text: string | undefined): Promise<number> {
-    const track = this.track(name);
+    const track = this.succession.track(name);
     if (track === undefined) return 0;
     const released = await releaseParked(this.parts, track, text, this.stopping.signal);
     if (released > 0) this.renewProgress();
     return released;
   }
-}
-
-function leaseTaken(owner: string): ConflictError {
-  return new ConflictError('LEASE_LOST', `"${owner}" went on meanwhile.`, { fix: 'It is tried again.' });
 }
 
 function countsSources(group: Group): boolean {

@@ -1,4 +1,7 @@
-/** One projection on its way along the feed: where it stands, what is parked, and what its next step commits. Over 400 lines, and still one subject. */
+/**
+ * One projection on its way along the feed: where it stands, what is parked, and what its next step commits. Over 400 lines,
+ * and one subject: rows, contributions, parkings and notes change in one commit, and each is made with a look at the others.
+ */
 import type { AggregateModel } from '../mapping/event-registry.js';
 import type { AggregateKey, Fact, WireValue } from '../model/event.js';
 import { HandlerError } from '../model/errors.js';
