@@ -10,6 +10,7 @@ import type { EventStore, ReadOptions } from '../ports/event-store.js';
 import { readManyEffective } from './effective-history.js';
 import type { AggregateRef, Histories, HistoryOptions, TimeInput } from './event-source.js';
 import { inFoldOrder } from './fold-history.js';
+import { moversOf } from './movers.js';
 import { foldFrom, type Snapshots } from './snapshots.js';
 import { Tally } from './tally.js';
 
@@ -27,7 +28,11 @@ export interface StateOptions {
 export interface Learned<S> {
   /** Processing time, epoch ms. */
   readonly recordedAt: number;
-  /** Facts recorded then that moved the answer, corrections among them. */
+  /**
+   * Of the facts recorded then, corrections among them, those that moved the answer: without any one of them, those not named
+   * left out, it would be another. Never empty; in key order. One that changed nothing is not named, nor a second that came
+   * to the same as a first. Beyond 2,000 answers of one call to find them, all that were not looked at are named.
+   */
   readonly events: readonly Fact[];
   /** Undefined when nothing counts any more. */
   readonly state: S | undefined;
@@ -45,6 +50,9 @@ export interface Changed<S> {
 
 /** Moments at which something of the aggregate was recorded, of one `whatChanged`, at most: each is folded. */
 const MOMENTS_MAX = 1_000;
+/** Answers worked out to tell which facts of a moment moved it: twice what the moments themselves may take. */
+const MOVER_ANSWERS_MAX = 2_000;
+const NONE: ReadonlySet<Fact> = new Set();
 
 /** A state and what is odd about its history. The state is the caller's own: changing it changes nothing else. */
 export interface AggregateState<S> {
@@ -157,8 +165,13 @@ export class States {
         { fix: 'Ask about a shorter time of knowledge.' },
       );
     }
-    const answer = (at: ProcessingTime): { readonly state: StateOf<A> | undefined; readonly text: string } => {
-      const known = timed.filter(({ time }) => compareProcessingTime(time, at) <= 0).map(({ fact }) => fact);
+    const answer = (
+      at: ProcessingTime,
+      away = NONE,
+    ): { readonly state: StateOf<A> | undefined; readonly text: string } => {
+      const known = timed
+        .filter(({ time, fact }) => compareProcessingTime(time, at) <= 0 && !away.has(fact))
+        .map(({ fact }) => fact);
       const counting = effectiveFacts(known, model.conflicts).filter((fact) => fact.eventTime <= asOf);
       if (counting.length === 0) return { state: undefined, text: '' };
       const tally = new Tally(model);
@@ -168,9 +181,13 @@ export class States {
     const before = answer(p1);
     let last = before;
     const learned: Learned<StateOf<A>>[] = [];
-    for (const moment of moments.values()) {
-      const now = answer(moment.time);
-      if (now.text !== last.text) learned.push({ recordedAt: moment.time.ms, events: moment.facts, state: now.state });
+    const budget = { left: MOVER_ANSWERS_MAX };
+    for (const { time, facts: recorded } of moments.values()) {
+      const now = answer(time);
+      if (now.text !== last.text) {
+        const events = moversOf(recorded, (away) => answer(time, away).text === now.text, budget);
+        learned.push({ recordedAt: time.ms, events, state: now.state });
+      }
       last = now;
     }
     return { before: before.state, after: last.state, learned };
