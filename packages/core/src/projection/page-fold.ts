@@ -20,6 +20,9 @@ export interface FoldParts {
 /** Aggregates whose corrections are asked for in one read. */
 const AGGREGATES_AT_ONCE = 10_000;
 
+/** Facts of a page that are closer in event time are looked up together: what else happened between them is little. */
+const STRETCH_GAP_MS = 60_000;
+
 /** One track's part of a step. */
 export interface TrackStep {
   readonly track: Track;
@@ -103,19 +106,47 @@ async function correctedOf(
     );
     for (let i = 0; i < some.length; i++) if (corrections[i]!.length > 0) (found ??= new Set()).add(some[i]!);
   }
-  for (const one of wanted) {
-    const policy = from.registry.find(one.key.type)?.conflicts ?? 'both';
-    if (policy !== 'both' && (await hasSiblings(from, one, upTo))) (found ??= new Set()).add(one);
-  }
+  const judged = wanted.filter(({ key }) => (from.registry.find(key.type)?.conflicts ?? 'both') !== 'both');
+  for (const one of await withSiblings(from.store, judged, upTo)) (found ??= new Set()).add(one);
   return found;
 }
 
-async function hasSiblings(from: FoldParts, { key, facts }: Touched, upTo: Position): Promise<boolean> {
-  for (const { eventTime } of facts) {
-    const [at] = await from.store.readMany([key], { range: { from: eventTime, to: eventTime }, upTo });
-    if (!isPlain(at!, 'neither')) return true;
+/**
+ * Aggregates of which a new fact shares its identity with another content. Most pages are one stretch of event time and so
+ * one read; a late fact is a stretch of its own, lest all between be read.
+ */
+async function withSiblings(
+  store: EventStore,
+  touched: readonly Touched[],
+  upTo: Position,
+): Promise<ReadonlySet<Touched>> {
+  const found = new Set<Touched>();
+  const moments = touched.flatMap((one) => one.facts.map(({ eventTime }) => ({ one, eventTime })));
+  moments.sort((a, b) => a.eventTime - b.eventTime);
+  for (let at = 0; at < moments.length;) {
+    const times = new Map<Touched, Set<number>>();
+    const from = moments[at]!.eventTime;
+    let to = from;
+    for (; at < moments.length && moments[at]!.eventTime - to <= STRETCH_GAP_MS; at++) {
+      const { one, eventTime } = moments[at]!;
+      if (times.size === AGGREGATES_AT_ONCE && !times.has(one)) break;
+      to = eventTime;
+      const known = times.get(one);
+      if (known === undefined) times.set(one, new Set([eventTime]));
+      else known.add(eventTime);
+    }
+    const some = [...times.keys()].filter((one) => !found.has(one));
+    const histories = await store.readMany(
+      some.map(({ key }) => key),
+      { range: { from, to }, upTo },
+    );
+    for (let i = 0; i < some.length; i++) {
+      const own = times.get(some[i]!)!;
+      const facts = histories[i]!.filter(({ eventTime }) => own.has(eventTime));
+      if (!isPlain(facts, 'neither')) found.add(some[i]!);
+    }
   }
-  return false;
+  return found;
 }
 
 /** What the step before parked, when this one was folded already, contributes nothing until it is tried again. */
