@@ -7,8 +7,6 @@ import { afterAll, expect, it } from 'vitest';
 import {
   Auditor,
   ProjectionRunner,
-  Projections,
-  SystemClock,
   type AuditFinding,
   type PersistentPorts,
   type ProjectionModel,
@@ -17,7 +15,16 @@ import {
 import { Environment } from '../src/environment.js';
 import { ownerKey } from '../src/history-index.js';
 import { after, KeyWriter } from '../src/keys.js';
-import { appendOf, cleanUp, countingModel, fact, lampRegistry, openLayer, quickFolder, silent } from './support.js';
+import {
+  appendOf,
+  cleanUp,
+  countingModel,
+  fact,
+  openLayer,
+  projectionsOf,
+  quickFolder,
+  runnerParts,
+} from './support.js';
 
 afterAll(cleanUp);
 
@@ -30,21 +37,9 @@ const model: ProjectionModel = {
 
 async function start(folder: string) {
   const layer = await openLayer(folder, { indexAfter: 1 });
-  const { eventStore, eventFeed, viewStore, checkpointStore } = layer.ports;
-  const parts = {
-    store: eventStore,
-    feed: eventFeed,
-    views: viewStore,
-    checkpoints: checkpointStore,
-    registry: lampRegistry(),
-    clock: new SystemClock(),
-    logger: silent,
-    process: 'one',
-  };
+  const parts = runnerParts(layer, 'one');
   const runner = new ProjectionRunner(parts, [model], { leaseMs: 60, beatMs: 10 });
-  const projections = new Projections(parts, runner, () => {
-    throw new Error('not here');
-  });
+  const projections = projectionsOf(parts, runner);
   const auditor = new Auditor(parts, runner, projections);
   await runner.start();
   const stop = async (): Promise<void> => {

@@ -7,16 +7,16 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { setTimeout } from 'node:timers/promises';
 import { afterAll, expect, it } from 'vitest';
-import { ProjectionRunner, Projections, SystemClock, ViewMirror } from '@concursus/core';
+import { ProjectionRunner, ViewMirror } from '@concursus/core';
 import {
   appendOf,
   cleanUp,
   countingModel,
   fact,
-  lampRegistry,
   openLayer,
+  projectionsOf,
   quickFolder,
-  silent,
+  runnerParts,
   startChild,
 } from './support.js';
 
@@ -35,23 +35,11 @@ it(
   async () => {
     const folder = quickFolder();
     const layer = await openLayer(folder);
-    const { eventStore, eventFeed, viewStore, checkpointStore } = layer.ports;
-    const parts = {
-      store: eventStore,
-      feed: eventFeed,
-      views: viewStore,
-      checkpoints: checkpointStore,
-      registry: lampRegistry(),
-      clock: new SystemClock(),
-      logger: silent,
-      process: 'reader',
-    };
+    const parts = runnerParts(layer, 'reader');
+    const { store: eventStore, feed: eventFeed } = parts;
     // Never started: it only reads, asks and follows.
     const reader = (version: number) => {
-      const runner = new ProjectionRunner(parts, [countingModel(version)]);
-      return new Projections(parts, runner, () => {
-        throw new Error('not here');
-      });
+      return projectionsOf(parts, new ProjectionRunner(parts, [countingModel(version)]));
     };
     const events = new Map<number, number>();
     let recorded = 0;

@@ -2,32 +2,20 @@
  * A process that runs one projection, of a version that is given, until it is killed: `rebuilding-child <folder> <version>`.
  * Prints `ready`, then each line that is logged.
  */
-import { ProjectionRunner, Projections, SystemClock, type ProjectionModel, type RunnerParts } from '@concursus/core';
-import { countingModel, lampRegistry, openLayer } from './support.js';
+import { ProjectionRunner, type ProjectionModel } from '@concursus/core';
+import { countingModel, openLayer, projectionsOf, runnerParts } from './support.js';
 
 const [folder, version] = process.argv.slice(2) as [string, string];
 const layer = await openLayer(folder);
-const { eventStore, eventFeed, viewStore, checkpointStore } = layer.ports;
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
-const parts: RunnerParts = {
-  store: eventStore,
-  feed: eventFeed,
-  views: viewStore,
-  checkpoints: checkpointStore,
-  registry: lampRegistry(),
-  clock: new SystemClock(),
-  logger: { log: say, warn: say, error: say },
-  process: String(process.pid),
-};
+const parts = runnerParts(layer, String(process.pid), { log: say, warn: say, error: say });
 const model: ProjectionModel = countingModel(Number(version));
 const runner = new ProjectionRunner(parts, [model], {
   leaseMs: 120,
   beatMs: 30,
   rebuild: { pauseMs: 1, pageSize: 20 },
 });
-const projections = new Projections(parts, runner, () => {
-  throw new Error('not here');
-});
+const projections = projectionsOf(parts, runner);
 await runner.start();
 say('ready');
 process.stdin.on('data', (text: Buffer) => {

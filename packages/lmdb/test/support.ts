@@ -4,8 +4,18 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { Aggregate, canonicalJson, Event, EventRegistry, Fact, SystemClock } from '@concursus/core';
-import type { Append, Fact as FactType, Layer, LayerContext, ProjectionModel, WireValue } from '@concursus/core';
+import { Aggregate, canonicalJson, Event, EventRegistry, Fact, Projections, SystemClock } from '@concursus/core';
+import type {
+  Append,
+  Fact as FactType,
+  Layer,
+  LayerContext,
+  LayerLogger,
+  ProjectionModel,
+  ProjectionRunner,
+  RunnerParts,
+  WireValue,
+} from '@concursus/core';
 import { lmdb, type LmdbPersistentOptions } from '../src/index.js';
 
 export const silent = { log: () => undefined, warn: () => undefined, error: () => undefined };
@@ -40,6 +50,31 @@ export async function openLayer(
   const layer = await lmdb({ path, ...options }).create(contextOf(context));
   await layer.connect();
   return layer;
+}
+
+/** What a runner of one process over a layer is made of. */
+export function runnerParts(
+  { ports }: Layer<'persistent'>,
+  process: string,
+  logger: LayerLogger = silent,
+): RunnerParts {
+  return {
+    store: ports.eventStore,
+    feed: ports.eventFeed,
+    views: ports.viewStore,
+    checkpoints: ports.checkpointStore,
+    registry: lampRegistry(),
+    clock: new SystemClock(),
+    logger,
+    process,
+  };
+}
+
+/** Projections of a runner, for specs that replay nothing. */
+export function projectionsOf(parts: RunnerParts, runner: ProjectionRunner): Projections {
+  return new Projections(parts, runner, () => {
+    throw new Error('not here');
+  });
 }
 
 export interface FactParts {

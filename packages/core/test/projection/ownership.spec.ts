@@ -2,7 +2,7 @@
 import { expect, it } from 'vitest';
 import { at, ConcursusError, Ownership, Sum, type Rows } from '@concursus/core';
 import { ManualClock } from '@concursus/testing';
-import { Bulb, ScrewedIn, T, world } from './support.js';
+import { NOTHING_CHANGED, Bulb, ScrewedIn, T, world } from './support.js';
 
 class Cell {
   @Sum() bulbs = 0;
@@ -55,13 +55,7 @@ it('replaces an owner whose beat stands still, and refuses it when it wakes', as
     owner: name,
     expected: undefined,
     checkpoint: 'o1:9',
-    rows: [],
-    contributions: [],
-    forget: [],
-    indexAdd: [],
-    indexRemove: [],
-    changes: [],
-    notes: [],
+    ...NOTHING_CHANGED,
   };
   await expect(w.ports.viewStore.commit({ ...commit, epoch: dead.epoch })).rejects.toMatchObject({
     code: 'LEASE_LOST',

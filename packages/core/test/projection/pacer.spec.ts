@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 import { OrdinalPosition, Sum, type Rows } from '@concursus/core';
 import { ManualClock } from '@concursus/testing';
 import { Pacer } from '../../src/projection/pacer.js';
-import { Bulb, T, world } from './support.js';
+import { NOTHING_CHANGED, Bulb, T, world } from './support.js';
 
 class Cell {
   @Sum() bulbs = 0;
@@ -44,13 +44,7 @@ async function paced() {
         epoch: owner.epoch,
         expected: checkpoint,
         checkpoint: next,
-        rows: [],
-        contributions: [],
-        forget: [],
-        indexAdd: [],
-        indexRemove: [],
-        changes: [],
-        notes: [],
+        ...NOTHING_CHANGED,
       });
       checkpoint = next;
     },

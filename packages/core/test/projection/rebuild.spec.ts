@@ -3,11 +3,6 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   correctionEvent,
-  Count,
-  Latest,
-  Max,
-  SetOf,
-  Sum,
   ViewMirror,
   type EventInput,
   type Position,
@@ -19,20 +14,9 @@ import { Faults } from '@concursus/testing';
 import { currentView } from '../../src/projection/generations.js';
 import { foldHistory } from '../../src/query/fold-history.js';
 import { ProjectionRunner } from '../../src/projection/projection-runner.js';
+import { ByRoom, Cell } from './rooms.js';
 import { Bulb, T, world, type World } from './support.js';
 
-class Cell {
-  @Sum() switched = 0;
-  @Count() bulbs: number | boolean = 0;
-  @Max() most: number | null = null;
-  @Latest() last: number | null = null;
-  @SetOf() rooms: string[] = [];
-}
-class ByRoom {
-  rows({ room, switched, wattage }: Bulb): Rows<Cell> {
-    return [[room === '' ? '?' : room, { switched, bulbs: 1, most: wattage, last: switched, rooms: [room] }]];
-  }
-}
 /** Other rows, other values, and some that are the same. */
 class ByRoomAnew {
   rows({ room, switched, wattage }: Bulb): Rows<Cell> {

@@ -20,7 +20,9 @@ import {
   type PersistentPorts,
   type ProjectionModel,
   type RunnerOptions,
+  type RunnerParts,
   type TimePolicies,
+  type ViewCommit,
 } from '@concursus/core';
 
 @Event({ initial: true })
@@ -58,6 +60,17 @@ export class Bulb {
 
 export const T = Date.parse('2026-01-01T00:00:00Z');
 
+/** What a commit is made of that changes nothing. */
+export const NOTHING_CHANGED = {
+  rows: [],
+  contributions: [],
+  forget: [],
+  indexAdd: [],
+  indexRemove: [],
+  changes: [],
+  notes: [],
+} satisfies Partial<ViewCommit>;
+
 /** Collects what is logged, so that a spec may look, and says nothing. */
 export class QuietLogger implements LayerLogger {
   readonly lines: string[] = [];
@@ -80,6 +93,8 @@ export interface World {
   readonly registry: EventRegistry;
   readonly logger: QuietLogger;
   readonly clock: Clock;
+  /** What a runner, or an auditor, of a process is made of. */
+  parts(process?: string): RunnerParts;
   /** A runner as one more process would have it. */
   runner(
     models: readonly ProjectionModel[],
@@ -111,6 +126,16 @@ export async function world(options: { readonly clock?: Clock; readonly changesK
     const other = inMemory().create({ context: 'scratch', clock, logger }) as Layer<'persistent'>;
     return { views: other.ports.viewStore, checkpoints: other.ports.checkpointStore };
   };
+  const parts = (process = 'one'): RunnerParts => ({
+    store: ports.eventStore,
+    feed: ports.eventFeed,
+    views: ports.viewStore,
+    checkpoints: ports.checkpointStore,
+    registry,
+    clock,
+    logger,
+    process,
+  });
   return {
     ports,
     registry,
@@ -125,20 +150,11 @@ export async function world(options: { readonly clock?: Clock; readonly changesK
       onError: (error) => logger.error(String(error)),
     }),
     states: new States(ports.eventStore, registry, histories),
+    parts,
     runner(models, process = 'one', runnerOptions: RunnerOptions & { readonly time?: TimePolicies } = {}) {
-      const parts = {
-        store: ports.eventStore,
-        feed: ports.eventFeed,
-        views: ports.viewStore,
-        checkpoints: ports.checkpointStore,
-        registry,
-        clock,
-        logger,
-        process,
-        time: runnerOptions.time,
-      };
-      const runner = new ProjectionRunner(parts, models, runnerOptions);
-      return { runner, projections: new Projections(parts, runner, scratch) };
+      const own: RunnerParts = { ...parts(process), time: runnerOptions.time };
+      const runner = new ProjectionRunner(own, models, runnerOptions);
+      return { runner, projections: new Projections(own, runner, scratch) };
     },
     model(cls, view, handlers = {}, name = 'spec') {
       const instance = new cls();
