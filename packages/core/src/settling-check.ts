@@ -123,12 +123,13 @@ function checkFollower(follower: Placed, heads: ReadonlyMap<string, Placed>, fol
 function placed(head: Placed, follower: Placed | undefined, registry: EventRegistry): PlacedSettling {
   const { found, meta, where } = head;
   const options = meta.options as SettlingOptions<AggregateLike>;
-  const { from, retry, inFlightMax } = options;
+  const { from, retry, inFlightMax, keepToldMs } = options;
   checkHandlerOptions(where, 'durable', {
     ...(from === undefined ? {} : { from }),
     ...(retry === undefined ? {} : { retry }),
     ...(inFlightMax === undefined ? {} : { inFlightMax }),
   });
+  if (keepToldMs !== undefined) milliseconds(where, 'keepToldMs', keepToldMs, 0);
   const aggregate = registry.aggregate(options.of);
   checkState(where, aggregate);
   const settling = settlingOf(meta, where, aggregate);
@@ -139,6 +140,7 @@ function placed(head: Placed, follower: Placed | undefined, registry: EventRegis
     ...(from === undefined ? {} : { from }),
     ...(retry === undefined ? {} : { retry }),
     ...(inFlightMax === undefined ? {} : { inFlightMax }),
+    ...(keepToldMs === undefined ? {} : { keepToldMs }),
     ...(meta.method === undefined ? {} : { settled: methodOf(found, meta.method) }),
     ...(follower?.meta.method === undefined
       ? {}

@@ -40,6 +40,8 @@ export interface SettledSpan {
   readonly to: number;
   /** How many events its state was folded from. */
   readonly events: number;
+  /** Its state was forgotten (`keepToldMs`): as what is corrected or withdrawn it is undefined. */
+  readonly forgotten?: true;
 }
 
 /** What a call for something settled learns beside the state. */
@@ -78,6 +80,13 @@ export interface SettlingOptions<A extends AggregateLike> {
   readonly retry?: RetryPolicy;
   /** Calls under way together, hence calls repeated after a crash, at most. 1 to 1,000. Default 16. */
   readonly inFlightMax?: number;
+  /**
+   * What was handed over is kept, so that a correction takes back just that, until its end lies so far behind what is settled, in
+   * event time; then its state is forgotten, and a correction that still comes has undefined in its place, its span saying
+   * `forgotten`. It counts for what is told while it is set. Default: for ever, which is the text of the state and some 300
+   * bytes an item; of a forgotten one these 300 bytes remain. 0 to ten years, whole milliseconds.
+   */
+  readonly keepToldMs?: number;
 }
 
 export interface OnSettledOptions<A extends AggregateLike> extends SettlingOptions<A> {
@@ -156,7 +165,7 @@ export function OnSettled<A extends AggregateLike>(
  * changes what was settled under that name. `before` is exactly what was handed over. For a history or window it is one, and
  * `after` is one, or none when nothing is settled in its place now: what settles there later is told by `@OnSettled`. Sessions
  * that were merged are one call with all of them in `before`; one that was divided has its parts in `after`. What comes to the same
- * is not told. Without this method corrections are counted, and listed by `SettledItems`.
+ * is not told. With `keepToldMs` a state of `before` is undefined once it is forgotten. Without this method corrections are counted, and listed by `SettledItems`.
  * @throws ConfigurationError `INVALID_OPTION` on a static method
  */
 export function OnCorrected<A extends AggregateLike>(
@@ -193,7 +202,8 @@ export function Deadline<A extends AggregateLike>(options: DeadlineOptions<A>): 
 
 /**
  * Marks a method `(before, now, context)` that is called when a deadline that was told is overdue no more: the event came after
- * all, or what began it was withdrawn or moved. `before` is exactly what was handed over; `now` is the state of the history.
+ * all, or what began it was withdrawn or moved. `before` is exactly what was handed over, undefined once that is forgotten
+ * (`keepToldMs`); `now` is the state of the history.
  * @throws ConfigurationError `INVALID_OPTION` on a static method
  */
 export function OnWithdrawn<A extends AggregateLike>(

@@ -52,7 +52,13 @@ export class AuditRound {
     }
     const { upTo, feed: at, after, sums } = round as RoundText;
     const position = at === null ? null : feed.parsePosition(at);
-    return new AuditRound(parts, feed.parsePosition(upTo), position, after, sums.map((sum) => SetSum.of(sum)));
+    return new AuditRound(
+      parts,
+      feed.parsePosition(upTo),
+      position,
+      after,
+      sums.map((sum) => SetSum.of(sum)),
+    );
   }
 
   get text(): string {

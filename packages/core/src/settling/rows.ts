@@ -7,6 +7,7 @@
  *   deadlines  time, aggregate, place   deadlines only: pending and overdue ones, for lists
  *   queue      number                what is to be told, in order
  *   told       aggregate, key        exactly what was handed over
+ *   kept       time, aggregate, key  what was told and is to be forgotten, by its end; only with `keepToldMs`
  *   outdated   aggregate, key        was handed over, has changed, and nobody is told of that
  *   revisions  aggregate             how often something of it was corrected
  */
@@ -19,6 +20,7 @@ export const DUE = 'due';
 export const DEADLINES = 'deadlines';
 export const QUEUE = 'queue';
 export const TOLD = 'told';
+export const KEPT = 'kept';
 export const OUTDATED = 'outdated';
 export const REVISIONS = 'revisions';
 
@@ -48,10 +50,10 @@ export interface Span {
   readonly to: number;
 }
 
-/** What was handed over; the state as text. */
+/** What was handed over; the state as text, null once it is forgotten. */
 export interface Told extends Span {
   readonly events: number;
-  readonly state: string;
+  readonly state: string | null;
 }
 
 /** What is to be told, from when that was decided until the call has answered. */

@@ -7,14 +7,21 @@ import type { Snapshots } from '../query/snapshots.js';
 import type { Settling } from '../time/settled-items.js';
 import { SettlingPlan } from './settling-plan.js';
 import { SettlingQueue } from './settling-queue.js';
+import { ToldStates } from './told-states.js';
 
 /** Made at start-up from `@OnSettled` or `@Deadline`, and what corrects or withdraws it. */
 export interface SettlingConsumer extends ConsumerOptions {
   readonly aggregate: AggregateModel;
   readonly settling: Settling;
+  /** How far behind what is settled, in event time, the state of what was told is kept. Absent: for ever. */
+  readonly keepToldMs?: number;
   readonly settled?: (state: object, context: SettledContext) => unknown;
-  readonly corrected?: (before: readonly object[], after: readonly object[], context: CorrectedContext) => unknown;
-  readonly withdrawn?: (before: object, now: object, context: SettledContext) => unknown;
+  readonly corrected?: (
+    before: readonly (object | undefined)[],
+    after: readonly object[],
+    context: CorrectedContext,
+  ) => unknown;
+  readonly withdrawn?: (before: object | undefined, now: object, context: SettledContext) => unknown;
 }
 
 /** The view that holds everything a name knows of what settles. */
@@ -38,7 +45,8 @@ export class SettlingModel extends WorkModel {
   }
 
   override async open(parts: WorkParts): Promise<Work> {
-    const plan = new SettlingPlan(parts, this.consumer, this.view, this.snapshots);
-    return { plan, intake: await SettlingQueue.open(parts, this, plan) };
+    const told = new ToldStates(parts, this.view, this.consumer.keepToldMs);
+    const plan = new SettlingPlan(parts, this.consumer, told, this.snapshots);
+    return { plan, intake: await SettlingQueue.open(parts, this, plan, told) };
   }
 }

@@ -7,14 +7,14 @@ import type { CorrectedContext, SettledContext, SettledSpan, SettlingContext } f
 import { HandlerError } from '../model/errors.js';
 import type { AggregateKey, WireValue } from '../model/event.js';
 import type { Position } from '../model/position.js';
-import type { ViewRef } from '../ports/view-store.js';
 import type { WorkParts } from '../processing/consumer-model.js';
 import type { Call, Plan } from '../processing/effect-plan.js';
 import type { Entry } from '../processing/effect-window.js';
 import { foldFrom, type FoldedState, type Snapshots } from '../query/snapshots.js';
 import { decodeState, encodeState, Unfit } from '../query/state-codec.js';
-import { OUTDATED, TOLD, type Queued, type Span, type Told } from './rows.js';
+import { OUTDATED, type Queued, type Span, type Told } from './rows.js';
 import type { SettlingConsumer } from './settling-model.js';
+import { orderOf, type ToldStates } from './told-states.js';
 
 type Ready = NonNullable<Queued['ready']>;
 
@@ -25,7 +25,7 @@ export class SettlingPlan implements Plan {
   constructor(
     private readonly parts: WorkParts,
     private readonly consumer: SettlingConsumer,
-    private readonly view: ViewRef,
+    private readonly toldStates: ToldStates,
     private readonly snapshots: Snapshots | undefined,
   ) {}
 
@@ -57,7 +57,7 @@ export class SettlingPlan implements Plan {
     }
     const old: Told[] = [];
     for (const { key } of queued.old) {
-      const told = await this.told(aggregateText, key);
+      const told = await this.toldStates.get(aggregateText, key);
       if (told !== undefined) old.push(told);
     }
     // A person decided that it is not told, or it came up while nobody was to be told: its corrections are not told either.
@@ -65,7 +65,7 @@ export class SettlingPlan implements Plan {
     if (queued.kind === 'withdrawn') {
       if (this.consumer.withdrawn === undefined) {
         this.uncorrected++;
-        for (const { key } of old) this.parts.ledger.remove(TOLD, orderOf(aggregateText, key));
+        for (const told of old) this.toldStates.remove(aggregateText, told);
         return undefined;
       }
       return { old, now: [await this.fold(aggregate, old[0]!, upTo)] };
@@ -91,22 +91,16 @@ export class SettlingPlan implements Plan {
     return undefined;
   }
 
-  /** A session is also how long it was; a history or window is what it folds to. */
+  /** A session is also how long it was; a history or window is what it folds to. What is forgotten is like nothing. */
   private isSame(old: readonly Told[], now: readonly Told[]): boolean {
     if (old.length !== now.length) return false;
     const spans = this.consumer.settling.kind === 'session';
     return old.every((one, i) => {
       const other = now[i]!;
-      return one.state === other.state && (!spans || (one.from === other.from && one.to === other.to));
+      return (
+        one.state !== null && one.state === other.state && (!spans || (one.from === other.from && one.to === other.to))
+      );
     });
-  }
-
-  private async told(aggregateText: string, key: string): Promise<Told | undefined> {
-    const order = orderOf(aggregateText, key);
-    const pending = this.parts.ledger.pending(TOLD, order);
-    if (pending !== undefined) return (pending ?? undefined) as unknown as Told | undefined;
-    const [entry] = await this.parts.views.readIndex(this.view, TOLD, '', { prefix: order, limit: 1 });
-    return entry?.order === order ? (entry.value as unknown as Told) : undefined;
   }
 
   private async fold(aggregate: AggregateKey, { key, from, to }: Span, upTo: Position): Promise<Told> {
@@ -134,7 +128,9 @@ export class SettlingPlan implements Plan {
     const { aggregate, aggregateText, key } = entry;
     const { ledger } = this.parts;
     const { aggregate: model, settled, corrected, withdrawn } = this.consumer;
-    const stateOf = (told: Told): object => decodeState(model, told.state);
+    const beforeOf = (told: Told): object | undefined =>
+      told.state === null ? undefined : decodeState(model, told.state);
+    const stateOf = (told: Told): object => decodeState(model, told.state!);
     const base = (attempt: number): SettlingContext => ({
       tenant: aggregate.tenant,
       aggregateType: aggregate.type,
@@ -152,23 +148,23 @@ export class SettlingPlan implements Plan {
           case 'settled':
             return settled?.(stateOf(last!), { ...base(attempt), ...spanOf(last!) } satisfies SettledContext);
           case 'corrected':
-            return corrected?.(old.map(stateOf), now.map(stateOf), {
+            return corrected?.(old.map(beforeOf), now.map(stateOf), {
               ...base(attempt),
               before: old.map(spanOf),
               after: now.map(spanOf),
             } satisfies CorrectedContext);
           case 'withdrawn':
-            return withdrawn?.(stateOf(first!), stateOf(last!), { ...base(attempt), ...spanOf(first!) });
+            return withdrawn?.(beforeOf(first!), stateOf(last!), { ...base(attempt), ...spanOf(first!) });
         }
       },
       done: () => {
         for (const told of old) {
-          ledger.remove(TOLD, orderOf(aggregateText, told.key));
+          this.toldStates.remove(aggregateText, told);
           ledger.remove(OUTDATED, orderOf(aggregateText, told.key));
         }
         if (queued.kind === 'withdrawn') return;
         for (const told of now) {
-          ledger.put(TOLD, orderOf(aggregateText, told.key), told as unknown as WireValue);
+          this.toldStates.put(aggregateText, told);
           ledger.remove(OUTDATED, orderOf(aggregateText, told.key));
         }
       },
@@ -176,12 +172,8 @@ export class SettlingPlan implements Plan {
   }
 }
 
-function orderOf(aggregateText: string, key: string): string {
-  return `${aggregateText}\u0000${key}`;
-}
-
-function spanOf({ from, to, events }: Told): SettledSpan {
-  return { from, to, events };
+function spanOf({ from, to, events, state }: Told): SettledSpan {
+  return state === null ? { from, to, events, forgotten: true } : { from, to, events };
 }
 
 function outdated({ aggregate, line }: Queued, { from, to }: Told): WireValue {

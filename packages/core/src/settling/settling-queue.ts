@@ -5,7 +5,8 @@
  *
  * One step is either a page of timers that came due, or a page of the feed: so what a step reads of the view is what the
  * last commit left there. Everything due is released before the next page is read, hence what is told is what was settled
- * at the end of a page; a straggler of the same page is in it and corrects nothing.
+ * at the end of a page; a straggler of the same page is in it and corrects nothing. Over 400 lines, and one subject: how a
+ * step changes timers and queue, of which each part needs what the others staged.
  */
 import { canonicalJson } from '../model/canonical-json.js';
 import { correctionOf, isCorrection } from '../model/correction.js';
@@ -35,6 +36,7 @@ import {
 } from './rows.js';
 import type { SettlingModel } from './settling-model.js';
 import type { SettlingPlan } from './settling-plan.js';
+import type { ToldStates } from './told-states.js';
 import { itemsAround, type Around, type ItemNow, type KeptItems } from './touched-items.js';
 
 /** Facts, timers or calls taken at once. */
@@ -68,6 +70,7 @@ export class SettlingQueue implements Intake {
     private readonly parts: WorkParts,
     private readonly model: SettlingModel,
     private readonly plan: SettlingPlan,
+    private readonly told: ToldStates,
     private readonly settlement: Settlement,
     private number: number,
     /** Nothing is told before this position is reached: what is settled by then is told once, as it is then. */
@@ -76,7 +79,12 @@ export class SettlingQueue implements Intake {
     this.position = parts.feed.parsePosition(parts.ledger.checkpoint);
   }
 
-  static async open(parts: WorkParts, model: SettlingModel, plan: SettlingPlan): Promise<SettlingQueue> {
+  static async open(
+    parts: WorkParts,
+    model: SettlingModel,
+    plan: SettlingPlan,
+    told: ToldStates,
+  ): Promise<SettlingQueue> {
     const { views, feed, ledger } = parts;
     const settlement = new Settlement(await views.readNotes(model.view, SETTLEMENT_NOTES));
     const [queue] = await views.readNotes(model.view, 'queue');
@@ -86,7 +94,7 @@ export class SettlingQueue implements Intake {
       silentUpTo = await feed.end();
       ledger.note('silent', silentUpTo.toString());
     }
-    return new SettlingQueue(parts, model, plan, settlement, (queue?.value ?? 0) as number, silentUpTo);
+    return new SettlingQueue(parts, model, plan, told, settlement, (queue?.value ?? 0) as number, silentUpTo);
   }
 
   get uncorrected(): number {
@@ -102,7 +110,7 @@ export class SettlingQueue implements Intake {
     const loaded = await this.load();
     this.more = true;
     if (this.staged) return;
-    if (await this.release()) return;
+    if ((await this.release()) || (await this.forget())) return;
     const page = await this.parts.feed.read(this.position, PAGE);
     this.atEnd = page.facts.length === 0 && this.position.covers(page.next);
     if (!this.atEnd) {
@@ -166,7 +174,7 @@ export class SettlingQueue implements Intake {
       fact: [settlesAt, '', -1, `${kind} ${first}`, '', ''],
       target: undefined,
       loaded: undefined,
-      characters: states.reduce((sum, { state }) => sum + state.length, 200),
+      characters: states.reduce((sum, { state }) => sum + (state?.length ?? 0), 200),
       origin: this.origin,
       order,
       upTo: () => position,
@@ -202,6 +210,13 @@ export class SettlingQueue implements Intake {
       if (this.model.consumer.settled !== undefined) this.enqueue('settled', aggregate, item, [], [spanOf(item)]);
       this.staged = true;
     }
+    return this.staged;
+  }
+
+  /** Frees what is kept of what was told long ago, a page of it; false when there is nothing. */
+  private async forget(): Promise<boolean> {
+    const line = this.settlement.settledUpTo;
+    if (Number.isFinite(line) && (await this.told.forget(line))) this.staged = true;
     return this.staged;
   }
 

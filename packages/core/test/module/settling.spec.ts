@@ -197,6 +197,9 @@ describe('the start is refused', () => {
     class NoSize {
       @OnSettled({ of: Buoy, name: 'n', window: tumbling({ sizeMs: 0 }) }) one(): void {}
     }
+    class Forgetful {
+      @OnSettled({ of: Flight, name: 'n', keepToldMs: -1 }) one(): void {}
+    }
     class AfterNothing {
       @Deadline({ of: Flight, name: 'n', after: [], withinMs: 1, unless: [] }) one(): void {}
     }
@@ -207,6 +210,7 @@ describe('the start is refused', () => {
     await refused('INVALID_OPTION', /both a window and quietMs/, Both);
     await refused('INVALID_OPTION', /more than 1000 windows/, TooMany);
     await refused('INVALID_OPTION', /sizeMs of 0/, NoSize);
+    await refused('INVALID_OPTION', /keepToldMs of -1/, Forgetful);
     await refused('INVALID_OPTION', /after no event/, AfterNothing);
     await refused('INVALID_OPTION', /attempts is 0/, BadRetry);
   });

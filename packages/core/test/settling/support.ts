@@ -38,7 +38,11 @@ export type BulbState = Bulb;
 export interface Seen {
   readonly lines: string[];
   readonly settled: { state: BulbState; context: SettledContext }[];
-  readonly corrected: { before: readonly BulbState[]; after: readonly BulbState[]; context: CorrectedContext }[];
+  readonly corrected: {
+    before: readonly (BulbState | undefined)[];
+    after: readonly BulbState[];
+    context: CorrectedContext;
+  }[];
 }
 
 export const span = ({ from, to }: { from: number; to: number }): string => `[${from - T},${to - T})`;
@@ -49,7 +53,8 @@ export function consumer(
   seen: Seen,
   options: Partial<SettlingConsumer> = {},
 ): SettlingConsumer {
-  const told = (state: BulbState): string => `${state.wattage}W ${state.switched}x`;
+  const told = (state: BulbState | undefined): string =>
+    state === undefined ? 'forgotten' : `${state.wattage}W ${state.switched}x`;
   return {
     name: 'spec',
     aggregate: w.registry.aggregate(Bulb),
@@ -61,17 +66,19 @@ export function consumer(
     },
     ...(settling.kind === 'deadline'
       ? {
-          withdrawn: (before: object, now: object, context: SettledContext) => {
+          withdrawn: (before: object | undefined, now: object, context: SettledContext) => {
             seen.lines.push(
               `${context.aggregateId}${span(context)} withdrawn ${told(before as Bulb)}->${told(now as Bulb)}`,
             );
           },
         }
       : {
-          corrected: (before: readonly object[], after: readonly object[], context: CorrectedContext) => {
-            seen.corrected.push({ before: before as Bulb[], after: after as Bulb[], context });
-            const side = (states: readonly object[], spans: readonly { from: number; to: number }[]): string =>
-              states.map((state, i) => `${span(spans[i]!)} ${told(state as Bulb)}`).join(' + ') || 'nothing';
+          corrected: (before: readonly (object | undefined)[], after: readonly object[], context: CorrectedContext) => {
+            seen.corrected.push({ before: before as (Bulb | undefined)[], after: after as Bulb[], context });
+            const side = (
+              states: readonly (object | undefined)[],
+              spans: readonly { from: number; to: number }[],
+            ): string => states.map((state, i) => `${span(spans[i]!)} ${told(state as Bulb)}`).join(' + ') || 'nothing';
             seen.lines.push(`${context.aggregateId} ${side(before, context.before)} -> ${side(after, context.after)}`);
           },
         }),

@@ -27,6 +27,8 @@ export class Right {
   @OnSettled({ of: fold, name: 'd', window: session({ gapMs: 5 }) }) pure(_state: { count: number }): void {}
   @OnCorrected({ of: Parcel, name: 'a' })
   corrected(_before: readonly Parcel[], _after: readonly Parcel[], _context: CorrectedContext): void {}
+  @OnSettled({ of: Parcel, name: 'f', quietMs: 5, keepToldMs: 1 }) short(): void {}
+  @OnCorrected({ of: Parcel, name: 'f' }) forgotten(_before: readonly (Parcel | undefined)[]): void {}
   @Deadline({ of: Parcel, name: 'e', after: [LoadedOntoTruck], withinMs: 1, unless: [] })
   overdue(_parcel: Parcel, _context: SettledContext): void {}
   @OnWithdrawn({ of: Parcel, name: 'e' }) withdrawn(_before: Parcel, _now: Parcel, _context: SettledContext): void {}
