@@ -3,9 +3,9 @@
  * rows form; the event form adds to what was there, or folds anew where the new events change what others mean.
  */
 import type { AggregateModel, EventRegistry } from '../mapping/event-registry.js';
-import { isPlain } from '../model/effective-facts.js';
 import type { Position } from '../model/position.js';
 import type { EventStore } from '../ports/event-store.js';
+import { hasSiblings } from '../query/effective-history.js';
 import { NOTHING } from './contribution.js';
 import type { FoldCache, Folded } from './fold-cache.js';
 import { contributionFromStore, isUserError } from './parked.js';
@@ -105,17 +105,9 @@ async function correctedOf(
   }
   for (const one of wanted) {
     const policy = from.registry.find(one.key.type)?.conflicts ?? 'both';
-    if (policy !== 'both' && (await hasSiblings(from, one, upTo))) (found ??= new Set()).add(one);
+    if (policy !== 'both' && (await hasSiblings(from.store, one.key, one.facts, upTo))) (found ??= new Set()).add(one);
   }
   return found;
-}
-
-async function hasSiblings(from: FoldParts, { key, facts }: Touched, upTo: Position): Promise<boolean> {
-  for (const { eventTime } of facts) {
-    const [at] = await from.store.readMany([key], { range: { from: eventTime, to: eventTime }, upTo });
-    if (!isPlain(at!, 'neither')) return true;
-  }
-  return false;
 }
 
 /** What the step before parked, when this one was folded already, contributes nothing until it is tried again. */
