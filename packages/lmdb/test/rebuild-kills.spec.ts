@@ -3,22 +3,11 @@
  * builds it anew, the same version or the next, while this process records and follows; it is killed at random points until
  * the new one is read, which is then compared with a count by hand. `KILLS=1000` for the long run.
  */
-import { once } from 'node:events';
-import { createInterface } from 'node:readline';
 import { setTimeout } from 'node:timers/promises';
 import { afterAll, expect, it } from 'vitest';
 import { ProjectionRunner, Projections, SystemClock, ViewMirror } from '@concursus/core';
-import {
-  appendOf,
-  cleanUp,
-  countingModel,
-  fact,
-  lampRegistry,
-  openLayer,
-  quickFolder,
-  silent,
-  startChild,
-} from './support.js';
+import { runChild, stopChild } from './remote.js';
+import { appendOf, cleanUp, countingModel, fact, lampRegistry, openLayer, quickFolder, silent } from './support.js';
 
 const kills = Number(process.env['KILLS'] ?? 6);
 const LAMPS = 1_500;
@@ -66,11 +55,9 @@ it(
     await record(Array.from({ length: LAMPS }, (_, i) => i));
 
     const child = async (version: number) => {
-      const process = startChild('rebuilding-child.ts', [folder, String(version)]);
-      const ended = once(process, 'exit');
-      await Promise.race([once(createInterface({ input: process.stdout! }), 'line'), ended]);
-      process.stdout!.resume();
-      return { process, ended };
+      const running = await runChild('rebuilding-child.ts', [folder, String(version)]);
+      running.process.stdout!.resume();
+      return running;
     };
     const view = reader(1).view<Cell>('counting');
     const mirror = new ViewMirror<Cell>();
@@ -130,8 +117,7 @@ it(
     following.abort();
     await followed;
     expect(Object.fromEntries(mirror.rows())).toEqual(expected);
-    running.process.stdin!.write('stop\n');
-    await running.ended;
+    await stopChild(running);
     await layer.close();
     console.log(`${killed} kills, ${switches} switches, ${end} changes followed`);
   },

@@ -43,6 +43,7 @@ export async function openLayer(
 }
 
 export interface FactParts {
+  readonly type?: string;
   readonly id?: string;
   readonly at?: number;
   readonly name?: string;
@@ -55,7 +56,7 @@ export interface FactParts {
 export function fact(parts: FactParts = {}): FactType {
   return new Fact({
     tenant: '',
-    aggregateType: 'lamp',
+    aggregateType: parts.type ?? 'lamp',
     aggregateId: parts.id ?? '1',
     name: parts.name ?? 'screwedIn',
     version: parts.version ?? '0',
