@@ -3,20 +3,16 @@
  * that this process records, and is killed at random points; a remote, which drops repeats by their idempotency key, is
  * then compared with what was recorded. `KILLS=1000` for the long run.
  */
-import { once } from 'node:events';
-import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { setTimeout } from 'node:timers/promises';
 import { afterAll, expect, it } from 'vitest';
-import { appendOf, cleanUp, fact, IN_FLIGHT_MAX, openLayer, quickFolder, startChild } from './support.js';
+import { killAtRandom, linesOf, runChild, stopChild } from './remote.js';
+import { appendOf, cleanUp, fact, IN_FLIGHT_MAX, openLayer, quickFolder } from './support.js';
 
 const kills = Number(process.env['KILLS'] ?? 20);
 const PER_ROUND = 150;
 /** About one call at the remote. */
 const LINE_BYTES = 95;
-
-const size = (path: string): number => (existsSync(path) ? statSync(path).size : 0);
 
 afterAll(cleanUp);
 
@@ -30,9 +26,7 @@ interface Call {
 }
 
 function calls(remote: string): Call[] {
-  if (!existsSync(remote)) return [];
-  const lines = readFileSync(remote, 'utf8').split('\n').slice(0, -1);
-  return lines.map((line) => {
+  return linesOf(remote).map((line) => {
     const [handler, key, attempt, id, at, late] = line.split(' ') as [string, string, string, string, string, string];
     return { handler, key, attempt: Number(attempt), id, at: Number(at), late: late === 'late' };
   });
@@ -58,28 +52,14 @@ it(
         await layer.ports.eventStore.append([appendOf(facts, Date.now())]);
       }
     };
-    const child = async () => {
-      const process = startChild('handling-child.ts', [folder, remote]);
-      const ended = once(process, 'exit');
-      await Promise.race([once(createInterface({ input: process.stdout! }), 'line'), ended]);
-      return { process, ended };
-    };
-
-    for (let round = 0; round < kills; round++) {
-      const { process, ended } = await child();
-      const recording = record();
-      // After some calls, so that most kills hit calls and commits; now and then while the dead owner's lease still runs.
-      const bytes = size(remote) + Math.random() * PER_ROUND * LINE_BYTES;
-      const until = performance.now() + (Math.random() < 0.1 ? 100 : 2_000);
-      while (size(remote) < bytes && performance.now() < until) await setTimeout(1);
-      process.kill('SIGKILL');
-      await Promise.all([ended, recording]);
-    }
+    const child = 'handling-child.ts';
+    const args = [folder, remote];
+    await killAtRandom({ kills, child, args, remote, bytesMax: PER_ROUND * LINE_BYTES, record });
     // The last of all settles everything before it.
     await layer.ports.eventStore.append([
       appendOf([fact({ id: 'end', at: recorded * 10 + 1_000, name: 'other' })], Date.now()),
     ]);
-    const { process, ended } = await child();
+    const running = await runChild(child, args);
     const done = (handler: string): number =>
       new Set(
         calls(remote)
@@ -87,8 +67,7 @@ it(
           .map((call) => call.key),
       ).size;
     for (let i = 0; i < 600 && (done('durable') < recorded || done('persistent') < recorded); i++) await setTimeout(50);
-    process.stdin!.write('stop\n');
-    await ended;
+    await stopChild(running);
     await layer.close();
 
     const all = calls(remote);

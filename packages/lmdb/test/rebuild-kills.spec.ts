@@ -3,8 +3,6 @@
  * builds it anew, the same version or the next, while this process records and follows; it is killed at random points until
  * the new one is read, which is then compared with a count by hand. `KILLS=1000` for the long run.
  */
-import { once } from 'node:events';
-import { createInterface } from 'node:readline';
 import { setTimeout } from 'node:timers/promises';
 import { afterAll, expect, it } from 'vitest';
 import { ProjectionRunner, ViewMirror } from '@concursus/core';
@@ -17,8 +15,8 @@ import {
   projectionsOf,
   quickFolder,
   runnerParts,
-  startChild,
 } from './support.js';
+import { runChild, stopChild } from './remote.js';
 
 const kills = Number(process.env['KILLS'] ?? 6);
 const LAMPS = 1_500;
@@ -54,11 +52,9 @@ it(
     await record(Array.from({ length: LAMPS }, (_, i) => i));
 
     const child = async (version: number) => {
-      const process = startChild('rebuilding-child.ts', [folder, String(version)]);
-      const ended = once(process, 'exit');
-      await Promise.race([once(createInterface({ input: process.stdout! }), 'line'), ended]);
-      process.stdout!.resume();
-      return { process, ended };
+      const running = await runChild('rebuilding-child.ts', [folder, String(version)]);
+      running.process.stdout!.resume();
+      return running;
     };
     const view = reader(1).view<Cell>('counting');
     const mirror = new ViewMirror<Cell>();
@@ -118,8 +114,7 @@ it(
     following.abort();
     await followed;
     expect(Object.fromEntries(mirror.rows())).toEqual(expected);
-    running.process.stdin!.write('stop\n');
-    await running.ended;
+    await stopChild(running);
     await layer.close();
     console.log(`${killed} kills, ${switches} switches, ${end} changes followed`);
   },

@@ -78,6 +78,7 @@ export function projectionsOf(parts: RunnerParts, runner: ProjectionRunner): Pro
 }
 
 export interface FactParts {
+  readonly type?: string;
   readonly id?: string;
   readonly at?: number;
   readonly name?: string;
@@ -90,7 +91,7 @@ export interface FactParts {
 export function fact(parts: FactParts = {}): FactType {
   return new Fact({
     tenant: '',
-    aggregateType: 'lamp',
+    aggregateType: parts.type ?? 'lamp',
     aggregateId: parts.id ?? '1',
     name: parts.name ?? 'screwedIn',
     version: parts.version ?? '0',

@@ -43,51 +43,53 @@ export interface PlanParts {
 
 const isBefore = (a: Fact, b: Fact): boolean => compareProcessingIds(a.processingId, b.processingId) < 0;
 
-/** The corrections of one event among the facts of its moment, in recorded order. */
+const inRecordedOrder = (a: Fact, b: Fact): number => compareProcessingIds(a.processingId, b.processingId);
+
+/** The corrections of one identity among the facts of its moment, in recorded order: also those that name another of its contents. */
 export function correctionsOf(moment: readonly Fact[], target: FactRef): Fact[] {
-  const [, stream, sequence, name, digest] = target;
+  const [, stream, sequence, name] = target;
   return moment
     .filter((fact) => {
       if (!isCorrection(fact)) return false;
       const { target: t } = correctionOf(fact);
-      const covers = t.name === name && t.sequence === sequence && t.streamId === stream;
-      return covers && (t.digest === undefined || t.digest === digest);
+      return t.name === name && t.sequence === sequence && t.streamId === stream;
     })
-    .sort((a, b) => compareProcessingIds(a.processingId, b.processingId));
+    .sort(inRecordedOrder);
 }
 
-/** The recorded events that a correction covers, in recorded order. */
+/** The recorded contents of the identity that a correction is of, in recorded order: what becomes of one may change another. */
 export function targetsOf(moment: readonly Fact[], correction: Fact): Fact[] {
-  const { target } = correctionOf(correction);
+  const { name, sequence, streamId } = correctionOf(correction).target;
   return moment
     .filter(
-      (fact) =>
-        !isCorrection(fact) &&
-        fact.name === target.name &&
-        fact.sequence === target.sequence &&
-        fact.streamId === target.streamId &&
-        (target.digest === undefined || target.digest === fact.digest),
+      (fact) => !isCorrection(fact) && fact.name === name && fact.sequence === sequence && fact.streamId === streamId,
     )
-    .sort((a, b) => compareProcessingIds(a.processingId, b.processingId));
+    .sort(inRecordedOrder);
 }
 
-/** What a recorded event means under some corrections, beside the other contents of its identity; null when it does not count. */
+/**
+ * What a recorded event means under some corrections; null when it does not count.
+ * @param contents of its identity, in recorded order: of those that one amendment makes alike the first counts, so that none
+ * changes because another one came
+ */
 export function meaningOf(target: Fact, contents: readonly Fact[], corrections: readonly Fact[]): Fact | null {
   if (corrections.length === 0) return target;
   const left = new Rulings(corrections).apply(contents, 'both');
   return left.find((fact) => fact === target || fact.amends === target) ?? null;
 }
 
-/** The contents of the event's identity that were recorded when `by` was, or before, in key order. */
+/** The contents of the event's identity that were recorded when `by` was, or before, in recorded order. */
 export function siblingsOf(moment: readonly Fact[], target: Fact, by: Fact): Fact[] {
-  return moment.filter(
-    (fact) =>
-      fact.name === target.name &&
-      fact.sequence === target.sequence &&
-      fact.streamId === target.streamId &&
-      !isCorrection(fact) &&
-      !isBefore(by, fact),
-  );
+  return moment
+    .filter(
+      (fact) =>
+        fact.name === target.name &&
+        fact.sequence === target.sequence &&
+        fact.streamId === target.streamId &&
+        !isCorrection(fact) &&
+        !isBefore(by, fact),
+    )
+    .sort(inRecordedOrder);
 }
 
 /** True when an event means the same either way, to the handler. */

@@ -10,6 +10,7 @@ import { compareEffective, type Rulings } from '../model/effective-facts.js';
 import { compareIdentity, RANK_INITIAL } from '../model/event-order.js';
 import type { Position } from '../model/position.js';
 import type { EventStore } from '../ports/event-store.js';
+import { hasSiblings } from '../query/effective-history.js';
 import { foldHistory } from '../query/fold-history.js';
 import { foldFrom, type Snapshots } from '../query/snapshots.js';
 import { copyState, stateBytes } from './copy-state.js';
@@ -61,6 +62,8 @@ interface Kept extends Folded {
   tail: Segment[];
   /** The corrections of its history; undefined when there are none. */
   rulings: Rulings | undefined;
+  /** Some of its contents may have been left out by the conflict policy: they are in no tail, so the store says what is contested. */
+  partial: boolean;
   /** What it counts among the states, as weighed last. */
   bytes: number;
   /** The sweep of tails in which it was used last. */
@@ -123,6 +126,32 @@ export class FoldCache {
       kept = this.keep(text, emptyOf(model));
     }
     if (changesMeaning(model, kept, facts)) return this.load(model, text, key, position);
+    return kept.partial
+      ? this.advancePartial(model, text, key, kept, facts, position)
+      : this.extend(model, text, key, kept, facts, position);
+  }
+
+  private async advancePartial(
+    model: AggregateModel,
+    text: string,
+    key: AggregateKey,
+    kept: Kept,
+    facts: readonly Fact[],
+    position: Position,
+  ): Promise<Folded> {
+    const again = await hasSiblings(this.store, key, facts, position);
+    return again ? this.load(model, text, key, position) : this.extend(model, text, key, kept, facts, position);
+  }
+
+  /** The facts add to what is kept, and change none of it. */
+  private extend(
+    model: AggregateModel,
+    text: string,
+    key: AggregateKey,
+    kept: Kept,
+    facts: readonly Fact[],
+    position: Position,
+  ): Folded | Promise<Folded> {
     try {
       if (!this.take(model, kept, facts.length === 1 ? facts : model.sortFold(facts.slice()))) {
         return this.load(model, text, key, position);
@@ -255,6 +284,7 @@ export class FoldCache {
         this.append(model, kept, fact),
       );
       kept.rulings = history.rulings;
+      kept.partial = model.conflicts !== 'both';
     } catch (error) {
       this.dropTail(kept);
       throw error;
@@ -277,6 +307,7 @@ export class FoldCache {
       initials: found.initials,
       last: found.last,
       rulings: found.rulings,
+      partial: model.conflicts !== 'both',
       bytes: ENTRY_BYTES + stateBytes(found.state),
       used: this.sweeps,
     };
@@ -318,6 +349,7 @@ function emptyOf(model: AggregateModel): Kept {
     last: undefined,
     tail: [],
     rulings: undefined,
+    partial: false,
     bytes: ENTRY_BYTES,
     used: 0,
   };
@@ -340,7 +372,7 @@ function changesMeaning(model: AggregateModel, kept: Kept, facts: readonly Fact[
     if (isCorrection(fact) || rulings?.of(fact) !== undefined) return true;
     if (
       model.conflicts !== 'both' &&
-      (hasSibling(kept, fact) || facts.some((other, j) => j < i && isSibling(other, fact)))
+      (isInTail(kept, fact) || facts.some((other, j) => j < i && isSibling(other, fact)))
     )
       return true;
   }
@@ -348,7 +380,7 @@ function changesMeaning(model: AggregateModel, kept: Kept, facts: readonly Fact[
 }
 
 /** Whether another content of the identity is among what is kept. What is older than the tail is read again anyway. */
-function hasSibling(kept: Kept, fact: Fact): boolean {
+function isInTail(kept: Kept, fact: Fact): boolean {
   if (kept.last !== undefined && isSibling(kept.last, fact)) return true;
   for (const { before, facts } of kept.tail) {
     if (before !== undefined && isSibling(before, fact)) return true;

@@ -7,7 +7,8 @@ import { InvalidEventError } from '../model/errors.js';
 import type { AggregateKey, Fact } from '../model/event.js';
 import { compareIdentity } from '../model/event-order.js';
 import { isCorrection } from '../model/correction.js';
-import { compareEffective, effectiveFacts, Rulings, type ConflictPolicy } from '../model/effective-facts.js';
+import { compareEffective, effectiveFacts, isPlain, Rulings, type ConflictPolicy } from '../model/effective-facts.js';
+import type { Position } from '../model/position.js';
 import type { EventStore, EventTimeRange, ReadOptions } from '../ports/event-store.js';
 
 /** Corrections of one aggregate held in memory at most: at 1 kB each about 100 MB. */
@@ -114,6 +115,20 @@ function inRange(range: EventTimeRange | undefined, time: number): boolean {
   const { from, to } = range;
   if (from !== undefined && (range.fromExclusive === true ? time <= from : time < from)) return false;
   return to === undefined || (range.toExclusive === true ? time < to : time <= to);
+}
+
+/** Whether another content of the identity of one of these facts is recorded, or a correction of it. */
+export async function hasSiblings(
+  store: HistoryReader,
+  key: AggregateKey,
+  facts: readonly Fact[],
+  upTo: Position,
+): Promise<boolean> {
+  for (const { eventTime } of facts) {
+    const [at] = await store.readMany([key], { range: { from: eventTime, to: eventTime }, upTo });
+    if (!isPlain(at!, 'neither')) return true;
+  }
+  return false;
 }
 
 /** Many histories at once, each whole and in key order of effective times. */

@@ -166,9 +166,10 @@ export class SourceTable {
       source.eventAt = processedAt;
       if (processedAt > source.seenAt) source.seenAt = processedAt;
     }
+    // Not within: a correction makes a source newer, and is no event that was seen.
+    if (plain && time > this.greatest) this.greatest = time;
     if (time > source.newest) {
       source.newest = time;
-      if (plain && time > this.greatest) this.greatest = time;
       const w = time - source.reachMs;
       if (w > source.w) {
         source.w = w;

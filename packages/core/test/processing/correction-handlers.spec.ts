@@ -97,6 +97,34 @@ describe('a correction of what was done', () => {
     await w.close();
   });
 
+  it('makes two contents of one identity alike: the first that was recorded stands for both, whatever their digests', async () => {
+    for (const [first, second] of [
+      [40, 41],
+      [41, 40],
+    ] as const) {
+      const w = await world({ clock: new ManualClock(T) });
+      const log = newLog();
+      const runner = await run(w, [following(w, log)]);
+      await record(w, lamp(0, first));
+      await record(w, correction(target(0), 'amend', { decidedAt: 10, parameters: { room: 'hall', wattage: 60 } }));
+      await record(w, lamp(0, second));
+      const other = lamp(0, first);
+      await record(w, correction({ ...target(0), digest: other.digest }, 'retract', { decidedAt: 11 }));
+      await until(() => log.lines.length === 6);
+      // At every moment what was told adds up to one lamp of 60 W.
+      expect(log.lines).toEqual([
+        `a0 ${first} W`,
+        `a0 ${first} W -> 60 W`,
+        `a0 ${second} W`,
+        `a0 ${second} W -> nothing`,
+        'a0 60 W -> nothing',
+        'a0 nothing -> 60 W',
+      ]);
+      await runner.stop();
+      await w.close();
+    }
+  });
+
   it('of what was recorded before the handler began calls nothing', async () => {
     const w = await world({ clock: new ManualClock(T) });
     const log = newLog();

@@ -1,4 +1,7 @@
-/** A persistent handler: events in the order of their own time once it is settled, as they count by then; stragglers and corrections after that at once. */
+/**
+ * A persistent handler: events in the order of their own time once it is settled, as they count by then; stragglers and
+ * corrections after that at once. Over 400 lines, and one subject: when and in which order it is called.
+ */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Fact, ParkedEvents, type HandlerConsumer, type HandlerRunner, type WatermarkFactory } from '@concursus/core';
@@ -142,6 +145,34 @@ describe('a persistent handler', () => {
     expect((await kept(w))['withheld']).toBeUndefined();
     await runner.stop();
     await w.close();
+  });
+
+  it('gets one of two contents that an amendment made alike, the other when the first is retracted', async () => {
+    for (const [first, second] of [
+      [10, 11],
+      [11, 10],
+    ] as const) {
+      const { w, lines } = await place();
+      const runner = await started(w, lines);
+      await record(
+        w,
+        lamp(1, first),
+        correction(target(1), 'amend', { decidedAt: 10, parameters: { room: 'hall', wattage: 60 } }),
+        lamp(1, second),
+        lamp(2, 20),
+        settled(3),
+      );
+      await until(() => lines.length === 2);
+      await quiet();
+      expect(lines).toEqual(['a1 60', 'a2 20']);
+      const { digest } = lamp(1, first);
+      await record(w, correction({ ...target(1), digest }, 'retract', { decidedAt: 11 }), settled(9));
+      await until(() => lines.length === 4);
+      await quiet();
+      expect(lines.slice(2)).toEqual(['a1 60->nothing late 3', 'a1 60 late 3']);
+      await runner.stop();
+      await w.close();
+    }
   });
 
   it('is told by its correction method what changed of what was released', async () => {

@@ -110,7 +110,15 @@ export interface World {
   close(): Promise<void>;
 }
 
-export async function world(options: { readonly clock?: Clock; readonly changesKept?: number } = {}): Promise<World> {
+export interface WorldOptions {
+  readonly clock?: Clock;
+  readonly changesKept?: number;
+  /** Bulbs of another kind. */
+  readonly bulb?: typeof Bulb;
+}
+
+export async function world(options: WorldOptions = {}): Promise<World> {
+  const { bulb = Bulb } = options;
   const clock = options.clock ?? new SystemClock();
   const logger = new QuietLogger();
   const layer = (await inMemory(options.changesKept === undefined ? {} : { changesKept: options.changesKept }).create({
@@ -120,7 +128,7 @@ export async function world(options: { readonly clock?: Clock; readonly changesK
   })) as Layer<'persistent'>;
   await layer.connect();
   const { ports } = layer;
-  const registry = new EventRegistry('spec', [Bulb]);
+  const registry = new EventRegistry('spec', [bulb]);
   const histories = new Histories(ports.eventStore, registry, clock);
   const scratch = () => {
     const other = inMemory().create({ context: 'scratch', clock, logger }) as Layer<'persistent'>;
@@ -164,7 +172,7 @@ export async function world(options: { readonly clock?: Clock; readonly changesK
         event,
         options: {},
       }));
-      return projectionModel(cls, meta, methods, registry.aggregate(Bulb) as never, () => instance as never);
+      return projectionModel(cls, meta, methods, registry.aggregate(bulb) as never, () => instance as never);
     },
     close: () => layer.close(),
   };

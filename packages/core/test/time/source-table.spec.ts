@@ -155,6 +155,13 @@ describe('a retired source', () => {
     expect(Number.isFinite(table.inputWatermark)).toBe(true);
   });
 
+  it('that was corrected at a later time has its newest event settled all the same', () => {
+    const table = fed(bound, event('s', START), amendment('s', START + 500, START + 400, START + 500));
+    table.take(event('s', START + 350));
+    table.take(said.retire('s', START + 360));
+    expect(table.inputWatermark).toBe(START + 350);
+  });
+
   it('rejoins at its next event, at the input watermark, also when it retired twice', () => {
     const table = fed(bound, event('a', START), event('b', START + 1_000), said.retire('a', START + 1_000));
     expect(table.inputWatermark).toBe(START + 900);

@@ -12,6 +12,7 @@ import {
   SetOf,
   Sum,
   type EventContext,
+  type Fact,
   type Rows,
   type RowsContext,
 } from '@concursus/core';
@@ -55,6 +56,20 @@ export class Thing {
   @EventHandler(Ended) ended(event: Ended): void {
     this.path += `E${event.who}`;
   }
+}
+
+/** The same, of which a contested event does not count. */
+@Aggregate('thing', { conflicts: 'neither' })
+export class Undisputed extends Thing {}
+
+/** The same, of whose contested events those with the greatest `who` count. */
+@Aggregate('thing', { conflicts: greatest })
+export class Disputed extends Thing {}
+
+function greatest(contents: readonly Fact[]): readonly Fact[] {
+  const whoOf = (fact: Fact): string => fact.parameters['who'] as string;
+  const most = contents.map(whoOf).reduce((a, b) => (a > b ? a : b));
+  return contents.filter((fact) => whoOf(fact) === most);
 }
 
 /** A row with a field of each merge. */

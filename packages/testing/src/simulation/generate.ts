@@ -2,7 +2,7 @@
  * From a seed to a plan: messy sources, a bad network, and processes that die at the worst moment. Most worlds are small,
  * because small ones are fast and most faults need only a few events; some are larger.
  */
-import type { Action, CallPoint, Draft, EventDraft, Plan } from './plan.js';
+import type { Action, CallPoint, Draft, EventDraft, MarkerDraft, Plan, SettlingDraft } from './plan.js';
 import { Random } from './random.js';
 
 /** What the generator may use; the rest of the world stays as it is. */
@@ -55,14 +55,7 @@ export function planOf(seed: number, features: Features): Plan {
     return at >= source.outage[0] && at < source.outage[1] ? source.outage[1] + random.real() * 50 : at;
   };
   const send = (at: number, items: readonly Draft[]): void => {
-    sends.push({
-      at,
-      kind: 'send',
-      to: random.int(0, processes - 1),
-      how: random.chance(0.2) ? 'stream' : 'call',
-      items,
-      once: random.chance(0.1),
-    });
+    sends.push(sendOf(random, at, items, processes));
   };
 
   let lastAt = 0;
@@ -90,14 +83,11 @@ export function planOf(seed: number, features: Features): Plan {
   const snapshots = random.chance(0.5);
   // Snapshots are laid by whoever asks: much must be asked for them to be used.
   const asked = questions(random, ids, spanMs, processes);
-  const more = snapshots ? [1, 2, 3].flatMap(() => questions(random, ids, spanMs, processes)) : [];
-  const actions = [...sends, ...asked, ...more];
+  const again = snapshots ? [1, 2, 3].flatMap(() => questions(random, ids, spanMs, processes)) : [];
+  const actions = [...sends, ...asked, ...again];
   if (!calm) actions.push(...troubles(random, spanMs, processes));
-  actions.sort((a, b) => a.at - b.at);
   const bad = calm ? 0 : random.pick([0, 0.01, 0.05, 0.15]);
-  return {
-    seed,
-    processes,
+  const network = {
     networkSeed: random.bits(),
     latencyMs: random.pick([0.5, 5, 5, 60]),
     failRate: bad * random.real(),
@@ -106,11 +96,125 @@ export function planOf(seed: number, features: Features): Plan {
     pageMax: hot ? random.int(1, 2) : random.pick([1, 2, 3, 7, 1_000]),
     leaseMs: 3_000,
     cache: random.chance(0.6),
-    effects: random.chance(0.5),
-    snapshots,
-    clockOffsets: Array.from({ length: processes }, () => clockOffset(random)),
-    actions,
   };
+  const effects = random.chance(0.5);
+  const clockOffsets = Array.from({ length: processes }, () => clockOffset(random));
+  // Chance of its own, so that what is added here leaves the rest of a seed's world as it was.
+  const more = new Random(seed ^ 0x71de);
+  const consumers = consumersOf(more, effects);
+  const disputed = consumers.policy === 'both' ? [] : disputes(more, drafts);
+  const timed = consumers.persistent !== 'none' || consumers.settling !== undefined;
+  const lastMs = Math.max(...actions.map(({ at }) => at));
+  if (timed) actions.push(...tides(more, sources, spanMs, lastMs, processes));
+  for (const draft of disputed) actions.push(sendOf(more, more.real() * spanMs, [draft], processes));
+  if (!calm && (timed || effects)) actions.push(...deadlyCalls(more, spanMs, processes));
+  actions.sort((a, b) => a.at - b.at);
+  return { seed, processes, ...network, snapshots, ...consumers, clockOffsets, actions };
+}
+
+function sendOf(random: Random, at: number, items: readonly Draft[], processes: number): Action {
+  return {
+    at,
+    kind: 'send',
+    to: random.int(0, processes - 1),
+    how: random.chance(0.2) ? 'stream' : 'call',
+    items,
+    once: random.chance(0.1),
+  };
+}
+
+/** Who is called for what. Each of it slows a world down, so few worlds have everything. */
+function consumersOf(
+  random: Random,
+  effects: boolean,
+): Pick<Plan, 'policy' | 'durable' | 'persistent' | 'persistentCorrected' | 'settling' | 'time'> {
+  return {
+    policy: random.chance(0.7) ? 'both' : random.pick(['neither', 'greatest'] as const),
+    durable: effects ? random.pick(['plain', 'corrected', 'corrected'] as const) : 'none',
+    persistent: random.chance(0.25) ? random.pick(['aggregate', 'context'] as const) : 'none',
+    persistentCorrected: random.chance(0.7),
+    settling: random.chance(0.3) ? settlingOf(random) : undefined,
+    time: { boundMs: random.pick([0, 100, 1_000, 4_000]), joins: random.chance(0.3) },
+  };
+}
+
+function settlingOf(random: Random): SettlingDraft {
+  const sizeMs = random.pick([250, 600, 2_000]);
+  switch (random.pick(['history', 'tumbling', 'sliding', 'session', 'deadline', 'deadline'] as const)) {
+    case 'history':
+      return { kind: 'history', quietMs: random.chance(0.5) ? undefined : sizeMs };
+    case 'tumbling':
+      return { kind: 'tumbling', sizeMs, offsetMs: random.pick([0, 70]) };
+    case 'sliding':
+      return {
+        kind: 'sliding',
+        sizeMs,
+        everyMs: Math.ceil(sizeMs / random.int(1, 3)),
+        offsetMs: random.pick([0, -70]),
+      };
+    case 'session':
+      return { kind: 'session', gapMs: sizeMs };
+    case 'deadline':
+      return { kind: 'deadline', withinMs: sizeMs };
+  }
+}
+
+/** Other contents of what was sent, for worlds whose policy is to judge them. */
+function disputes(random: Random, drafts: readonly Draft[]): EventDraft[] {
+  const events = drafts.filter((draft): draft is EventDraft => draft.kind === 'event');
+  return Array.from({ length: random.int(1, 5) }, () => ({
+    ...random.pick(events),
+    who: random.pick(['x', 'y', 'é']),
+    amount: random.int(-3, 3),
+  }));
+}
+
+/** What sources say of themselves, some of it untrue; mostly all say in the end that they are done. */
+function tides(
+  random: Random,
+  sources: readonly Source[],
+  spanMs: number,
+  lastMs: number,
+  processes: number,
+): Action[] {
+  const marker = (stream: string, says: MarkerDraft['says'], time: number): MarkerDraft => ({
+    kind: 'marker',
+    id: `=${stream}`,
+    stream,
+    says,
+    time,
+  });
+  const actions: Action[] = [];
+  for (let i = random.int(0, 6); i > 0; i--) {
+    const at = random.real() * spanMs * 1.2;
+    const says = random.pick(['complete', 'complete', 'complete', 'heartbeat', 'retire'] as const);
+    const time = Math.floor(at - random.real() * random.pick([0, 300, 2_000]));
+    actions.push(sendOf(random, at, [marker(random.pick(sources).stream, says, time)], processes));
+  }
+  if (random.chance(0.15)) return actions;
+  const time = 3 * spanMs + 4_000;
+  for (const { stream } of sources) {
+    actions.push({
+      ...sendOf(random, lastMs + 300, [marker(stream, 'complete', time)], processes),
+      once: false,
+    } as Action);
+  }
+  return actions;
+}
+
+/** Ends of a process while it calls the other side, or says that it has. */
+function deadlyCalls(random: Random, spanMs: number, processes: number): Action[] {
+  return Array.from({ length: random.pick([0, 1, 1, 2]) }, () => ({
+    at: random.real() * spanMs * 1.5,
+    kind: 'kill' as const,
+    to: random.int(0, processes - 1),
+    restartMs: random.pick([0, 10, 500, 4_000]),
+    on: {
+      method: random.pick(['effect', 'effect', 'commit']),
+      nth: random.int(1, 4),
+      phase: random.pick(['before', 'done', 'answered'] as const),
+    },
+  }));
 }
 
 function sourceOf(random: Random, index: number, spanMs: number): Source {

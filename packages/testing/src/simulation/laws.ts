@@ -10,11 +10,11 @@ import {
   type PersistentPorts,
   type ViewRow,
 } from '@concursus/core';
-import { Thing } from './domain.js';
-import { HANDLER_VIEW } from './effects.js';
+import type { Thing } from './domain.js';
 import type { Mirror } from './mirror.js';
 import { sameText } from './mirror.js';
 import { historiesOf, isPoisoned, livingOf, rowsOf, stateOf, VIEWS, type Counted, type ViewName } from './model.js';
+import type { Policy } from './plan.js';
 import { EPOCH_MS } from './sim-clock.js';
 import { SimProcess } from './sim-process.js';
 import { ordinalOf, type Truth } from './truth.js';
@@ -30,8 +30,6 @@ export interface Question {
 type Row = Readonly<Record<string, unknown>>;
 
 const ALL = { limit: 10_000 };
-/** Whether projections apply corrections: until they do, views are judged in worlds without any. */
-const VIEWS_ARE_CORRECTED = true;
 
 export class Inspector {
   /** Looks at the disk itself: nothing of it is delayed or fails. */
@@ -44,26 +42,27 @@ export class Inspector {
     private readonly truth: Truth,
     clock: Clock,
     private readonly mirrors: readonly Mirror[],
+    private readonly policy: Policy,
   ) {
     this.eye = new SimProcess('inspector', ports, undefined, clock, {
       leaseMs: 2_000,
       pageSize: 1_000,
       snapshots: false,
+      policy,
     });
   }
 
   /** Law 6 and 7 at any moment: each view equals the model of what stands before its checkpoint. */
   async inspect(): Promise<void> {
-    if (!this.viewsJudged) return;
     for (const view of VIEWS) await this.checkView(view);
     await this.checkCatalogue();
   }
 
   /** What is still to come, in words; undefined when everything recorded is everywhere. */
-  async lag(effects: boolean): Promise<string | undefined> {
+  async lag(others: readonly string[]): Promise<string | undefined> {
     const { log } = this.truth;
     if (log.length === 0) return undefined;
-    for (const view of [...VIEWS, CATALOGUE, ...(effects ? [HANDLER_VIEW] : [])]) {
+    for (const view of [...VIEWS, CATALOGUE, ...others]) {
       const at = await this.placeOf(view);
       if (at < log.length) return `the view "${view}" stands at ${at} of ${log.length}`;
     }
@@ -84,7 +83,6 @@ export class Inspector {
       const rows = await this.liveRows(mirror.view);
       same(6, `the mirror of "${mirror.view}"`, Object.fromEntries(mirror.rows), rows);
     }
-    if (!this.viewsJudged) return;
     await this.checkParked();
     const view = VIEWS[this.truth.log.length % VIEWS.length]!;
     const { differences } = await this.eye.projections.audit(view);
@@ -117,8 +115,11 @@ export class Inspector {
   private judge(question: Question, answer: string): void {
     const { id, asOf, knownAt } = question;
     const facts = knownAt === undefined ? this.truth.upTo(Infinity) : this.truth.knownAt(knownAt);
-    const events = historiesOf(facts.filter((fact) => fact.id === id)).get(id) ?? [];
-    const seen = asOf === undefined ? events : events.filter((event) => EPOCH_MS + event.time <= asOf);
+    const events = historiesOf(
+      facts.filter((fact) => fact.id === id),
+      this.policy,
+    ).get(id);
+    const seen = (events ?? []).filter((event) => asOf === undefined || EPOCH_MS + event.time <= asOf);
     const must = sameText({ state: shown(stateOf(seen)), events: seen.map(eventText) });
     if (answer !== must)
       violated(knownAt === undefined ? 2 : 5, `${JSON.stringify(question)} was answered ${answer}; it is ${must}`);
@@ -126,12 +127,9 @@ export class Inspector {
 
   /** The log only grows, so what stood before a place is judged once. */
   private historiesAt(place: number): ReadonlyMap<string, readonly Counted[]> {
-    if (this.histories?.place !== place) this.histories = { place, known: historiesOf(this.truth.upTo(place)) };
+    if (this.histories?.place !== place)
+      this.histories = { place, known: historiesOf(this.truth.upTo(place), this.policy) };
     return this.histories.known;
-  }
-
-  private get viewsJudged(): boolean {
-    return VIEWS_ARE_CORRECTED || !this.truth.corrected;
   }
 
   private async placeOf(view: string): Promise<number> {
@@ -158,7 +156,7 @@ export class Inspector {
 
   private async checkCatalogue(): Promise<void> {
     const place = await this.placeOf(CATALOGUE);
-    const { ids } = await this.eye.catalogue.list(Thing);
+    const { ids } = await this.eye.catalogue.list('thing');
     same(2, `the catalogue at ${place}`, ids, livingOf(this.historiesAt(place)));
   }
 
@@ -197,7 +195,7 @@ export class Inspector {
   /** Law 4 and 1: each history holds what was recorded of it, in key order as stored. */
   private async checkHistories(): Promise<void> {
     const { log } = this.truth;
-    const ids = [...new Set(log.map((entry) => entry.draft.id))];
+    const ids = [...new Set(log.flatMap(({ draft }) => (draft.kind === 'marker' ? [] : [draft.id])))];
     const stored = await this.ports.eventStore.readMany(ids.map((id) => ({ tenant: '', type: 'thing', id })));
     for (const [i, id] of ids.entries()) {
       const must = log.filter((entry) => entry.draft.id === id).map((entry) => entry.processingId);
@@ -215,17 +213,18 @@ function same(law: number, what: string, found: unknown, must: unknown): void {
 /** State and history of one question, as text. */
 async function answerOf(process: SimProcess, { id, asOf, knownAt }: Question): Promise<string> {
   const bounds = { ...(asOf === undefined ? {} : { asOf }), ...(knownAt === undefined ? {} : { knownAt }) };
-  const state = await process.states.get(Thing, id, bounds);
-  const facts = await process.histories.collect(Thing, id, bounds);
+  const state = await process.states.get('thing', id, bounds);
+  const facts = await process.histories.collect('thing', id, bounds);
   return sameText({ state: stateText(state), events: facts.map(factText) });
 }
 
-function stateText(found: AggregateState<Thing> | undefined): unknown {
+function stateText(found: AggregateState<object> | undefined): unknown {
   if (found === undefined) return null;
-  const { state, events, incomplete, extraInitial, afterTerminal, lastEventTime } = found;
+  const { events, incomplete, extraInitial, afterTerminal, lastEventTime } = found;
+  const { path, total } = found.state as Thing;
   return {
-    path: state.path,
-    total: state.total === 0 ? 0 : state.total,
+    path,
+    total: total === 0 ? 0 : total,
     events,
     incomplete,
     extraInitial,

@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { EPOCH_MS } from './sim-clock.js';
-import type { CorrectionDraft, Draft, EventDraft } from './plan.js';
+import type { CorrectionDraft, Draft, EventDraft, MarkerDraft, Policy } from './plan.js';
 
 /** An event as it counts: as reported, or as an amendment has it. */
 export interface Counted extends EventDraft {
@@ -45,9 +45,19 @@ export interface Recorded {
 const recorded = new WeakMap<Draft, Recorded>();
 export function recordedOf(draft: Draft): Recorded {
   let found = recorded.get(draft);
-  if (found === undefined)
-    recorded.set(draft, (found = draft.kind === 'event' ? eventRecord(draft) : correctionRecord(draft)));
+  if (found === undefined) recorded.set(draft, (found = recordOf(draft)));
   return found;
+}
+
+function recordOf(draft: Draft): Recorded {
+  switch (draft.kind) {
+    case 'event':
+      return eventRecord(draft);
+    case 'correction':
+      return correctionRecord(draft);
+    case 'marker':
+      return markerRecord(draft);
+  }
 }
 
 function identityOf(id: string, time: number, stream: string, sequence: number, name: string): string {
@@ -75,6 +85,12 @@ function correctionRecord(draft: CorrectionDraft): Recorded {
   return { identity, content: `{${fields.join(',')}}`, draft };
 }
 
+function markerRecord(draft: MarkerDraft): Recorded {
+  const { id, says, time } = draft;
+  const content = says === 'retire' ? `{"upTo":${EPOCH_MS + time}}` : '{}';
+  return { identity: identityOf(id, time, '', -1, `$${says}`), content, draft };
+}
+
 const RANK = { begun: 0, prepared: 1, moved: 2, ended: 3 };
 const byKey = (a: Counted, b: Counted): number =>
   a.time - b.time ||
@@ -85,40 +101,66 @@ const byKey = (a: Counted, b: Counted): number =>
 const byFold = (a: Counted, b: Counted): number =>
   RANK[a.name] - RANK[b.name] || byKey(a, b) || byKey(a.was ?? a, b.was ?? b);
 
-/** The events of one thing that count, in fold order, of these facts of it (each once). */
-export function effective(facts: readonly Draft[]): Counted[] {
-  const corrections = facts.filter((draft): draft is CorrectionDraft => draft.kind === 'correction');
-  const greatest = (a: CorrectionDraft, b: CorrectionDraft): CorrectionDraft =>
-    (a.decidedAt - b.decidedAt ||
-      bytes(a.stream, b.stream) ||
-      a.sequence - b.sequence ||
-      bytes(correctionDigest(a), correctionDigest(b))) > 0
-      ? a
-      : b;
+/** Of two corrections of one content, the one that rules. */
+const greatest = (a: CorrectionDraft, b: CorrectionDraft): CorrectionDraft =>
+  (a.decidedAt - b.decidedAt ||
+    bytes(a.stream, b.stream) ||
+    a.sequence - b.sequence ||
+    bytes(correctionDigest(a), correctionDigest(b))) > 0
+    ? a
+    : b;
+
+/** What is left of events once these corrections are known. Of several contents that one amendment makes alike the first counts. */
+export function corrected(events: readonly EventDraft[], corrections: readonly CorrectionDraft[]): Counted[] {
   const stood = new Set<CorrectionDraft>();
   const out: Counted[] = [];
-  const events = facts.filter((draft): draft is EventDraft => draft.kind === 'event').map((draft) => countedOf(draft));
-  for (const event of events.sort(byKey)) {
+  for (const draft of events) {
+    const event = countedOf(draft);
     const covering = corrections.filter(
       ({ target, exact }) =>
-        recordedOf(target).identity === recordedOf(plain(event)).identity &&
+        recordedOf(target).identity === recordedOf(draft).identity &&
         (!exact || countedOf(target).digest === event.digest),
     );
     const ruling = covering.length === 0 ? undefined : covering.reduce(greatest);
     if (ruling === undefined || ruling.does === 'reinstate') out.push(event);
     else if (ruling.does === 'amend') {
-      // One that gives every content of an identity its own leaves one event.
       if (!ruling.exact && ruling.says !== undefined && stood.has(ruling)) continue;
       stood.add(ruling);
       const { time = event.time, says = event } = ruling;
-      out.push(countedOf({ ...plain(event), time, who: says.who, amount: says.amount }, event));
+      out.push(countedOf({ ...draft, time, who: says.who, amount: says.amount }, event));
     }
   }
-  return out.sort(byFold);
+  return out;
 }
 
-function plain({ kind, id, name, time, stream, sequence, who, amount }: EventDraft): EventDraft {
-  return { kind, id, name, time, stream, sequence, who, amount };
+/** The events of one thing that count, in fold order, of these facts of it (each once). */
+export function effective(facts: readonly Draft[], policy: Policy): Counted[] {
+  const corrections = facts.filter((draft): draft is CorrectionDraft => draft.kind === 'correction');
+  const events = facts.filter((draft): draft is EventDraft => draft.kind === 'event');
+  const inOrder = events.map((draft) => ({ draft, key: countedOf(draft) })).sort((a, b) => byKey(a.key, b.key));
+  const left = corrected(
+    inOrder.map(({ draft }) => draft),
+    corrections,
+  );
+  return judged(left, policy).sort(byFold);
+}
+
+/** What the conflict policy leaves. */
+function judged(left: Counted[], policy: Policy): Counted[] {
+  if (policy === 'both') return left;
+  const identities = new Map<string, Counted[]>();
+  for (const event of left) {
+    const { identity } = eventRecord(event.was ?? event);
+    identities.set(identity, [...(identities.get(identity) ?? []), event]);
+  }
+  return [...identities.values()].flatMap((contents) => {
+    if (contents.length === 1) return contents;
+    const most = contents
+      .map(({ who }) => who)
+      .sort(bytes)
+      .at(-1);
+    return policy === 'neither' ? [] : contents.filter(({ who }) => who === most);
+  });
 }
 
 function correctionDigest(draft: CorrectionDraft): string {
@@ -159,10 +201,10 @@ export function stateOf(events: readonly Counted[]): ThingState | undefined {
 }
 
 /** What the things known look like: the histories of one moment of the log. */
-export function historiesOf(facts: readonly Draft[]): Map<string, Counted[]> {
+export function historiesOf(facts: readonly Draft[], policy: Policy): Map<string, Counted[]> {
   const byId = new Map<string, Draft[]>();
-  for (const fact of facts) byId.set(fact.id, [...(byId.get(fact.id) ?? []), fact]);
-  return new Map([...byId].map(([id, mine]) => [id, effective(mine)]));
+  for (const fact of facts) if (fact.kind !== 'marker') byId.set(fact.id, [...(byId.get(fact.id) ?? []), fact]);
+  return new Map([...byId].map(([id, mine]) => [id, effective(mine, policy)]));
 }
 
 interface Add {

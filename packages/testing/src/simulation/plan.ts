@@ -31,8 +31,29 @@ export interface CorrectionDraft {
   readonly says?: { readonly who: string; readonly amount: number };
 }
 
+/** What a source says of itself: complete up to a time, alive at one, or gone after one. It need not be true. */
+export interface MarkerDraft {
+  readonly kind: 'marker';
+  /** As the feed has it: `=` and the stream. */
+  readonly id: string;
+  readonly stream: string;
+  readonly says: 'complete' | 'heartbeat' | 'retire';
+  readonly time: number;
+}
+
 /** What a source or a corrector sends. */
-export type Draft = EventDraft | CorrectionDraft;
+export type Draft = EventDraft | CorrectionDraft | MarkerDraft;
+
+/** What of each history settles. */
+export type SettlingDraft =
+  | { readonly kind: 'history'; readonly quietMs: number | undefined }
+  | { readonly kind: 'tumbling'; readonly sizeMs: number; readonly offsetMs: number }
+  | { readonly kind: 'sliding'; readonly sizeMs: number; readonly everyMs: number; readonly offsetMs: number }
+  | { readonly kind: 'session'; readonly gapMs: number }
+  | { readonly kind: 'deadline'; readonly withinMs: number };
+
+/** What becomes of several contents under one identity; `greatest`: those with the greatest `who` count. */
+export type Policy = 'both' | 'neither' | 'greatest';
 
 /** Which of a process's next calls of a port's method ends it: before it is done, when it is done, or when the answer came. */
 export interface CallPoint {
@@ -97,8 +118,17 @@ export interface Plan {
   readonly leaseMs: number;
   readonly cache: boolean;
   readonly snapshots: boolean;
-  /** Whether a durable handler calls the other side for each move. */
-  readonly effects: boolean;
+  readonly policy: Policy;
+  /** A durable handler that calls the other side for each move; `corrected`: and for each correction of one. */
+  readonly durable: 'none' | 'plain' | 'corrected';
+  /** A persistent one: in order of event time within each thing, or across all of them. */
+  readonly persistent: 'none' | 'aggregate' | 'context';
+  /** Whether the persistent handler has a method for corrections. */
+  readonly persistentCorrected: boolean;
+  /** What settles, and is told to the other side. */
+  readonly settling: SettlingDraft | undefined;
+  /** How late events may be, and whether a new source joins where the others are. */
+  readonly time: { readonly boundMs: number; readonly joins: boolean };
   /** What each process's wall clock is off by at the start. */
   readonly clockOffsets: readonly number[];
   readonly actions: readonly Action[];

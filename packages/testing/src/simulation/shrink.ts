@@ -78,7 +78,10 @@ function simpler(plan: Plan): Partial<Plan>[] {
     { pageMax: 1_000 },
     { cache: false },
     { snapshots: false },
-    { effects: false },
+    { durable: 'none' },
+    { persistent: 'none' },
+    { settling: undefined },
+    { policy: 'both' },
   ];
 }
 

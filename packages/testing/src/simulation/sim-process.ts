@@ -14,36 +14,68 @@ import {
   projectionModel,
   ProjectionRunner,
   Projections,
+  SettlingModel,
   Snapshots,
+  SourceTable,
   States,
+  type AggregateModel,
   type Clock,
-  type EffectContext,
   type Layer,
   type LayerLogger,
   type PersistentPorts,
   type ProjectionModel,
   type TransientCache,
 } from '@concursus/core';
-import { IN_FLIGHT_MAX } from './effects.js';
-import { ByEvent, ByState, Fragile, Thing } from './domain.js';
+import { ByEvent, ByState, Disputed, Fragile, Thing, Undisputed } from './domain.js';
+import type { Consumers } from './other-side.js';
+import type { Plan, Policy } from './plan.js';
+import { SKEW_MS } from './tide.js';
 
 const quiet: LayerLogger = { log: () => undefined, warn: () => undefined, error: () => undefined };
 
-/** Immutable, so all worlds share them. */
-export const registry = new EventRegistry('simulation', [Thing]);
-export const models: readonly ProjectionModel[] = [
-  catalogueModel(registry),
-  ...[ByState, ByEvent, Fragile].map((cls) => {
+/** What an application declares. */
+interface Declared {
+  readonly registry: EventRegistry;
+  readonly models: readonly ProjectionModel[];
+}
+
+function declared(thing: typeof Thing): Declared {
+  const registry = new EventRegistry('simulation', [thing]);
+  const models = [ByState, ByEvent, Fragile].map((cls) => {
     const instance = new cls();
     return projectionModel(
       cls,
       projectionMetaOf(cls)!,
       handlersOf(cls),
-      registry.aggregate(Thing),
+      registry.aggregate(thing),
       () => instance as never,
     );
-  }),
-];
+  });
+  return { registry, models: [catalogueModel(registry), ...models] };
+}
+
+/** Immutable, so all worlds share them. */
+const applications: Readonly<Record<Policy, Declared>> = {
+  both: declared(Thing),
+  neither: declared(Undisputed),
+  greatest: declared(Disputed),
+};
+
+/** That of most worlds. */
+export const { registry } = applications.both;
+
+export interface SimOptions {
+  readonly leaseMs: number;
+  readonly pageSize: number;
+  readonly snapshots: boolean;
+  readonly policy: Policy;
+}
+
+/** What a process runs beside its views. */
+export interface SimConsumers {
+  readonly time: Plan['time'];
+  of(thing: AggregateModel): Consumers;
+}
 
 /** The services of one context, wired as the module wires them. */
 export class SimProcess {
@@ -54,7 +86,7 @@ export class SimProcess {
   readonly catalogue: Catalogue;
   private readonly snapshots: Snapshots | undefined;
   private readonly runner: ProjectionRunner;
-  private readonly handlers: HandlerRunner | undefined;
+  private readonly handlers: HandlerRunner | undefined = undefined;
   private readonly deduplicator: Deduplicator | undefined;
 
   constructor(
@@ -62,9 +94,10 @@ export class SimProcess {
     private readonly ports: PersistentPorts,
     cache: TransientCache | undefined,
     clock: Clock,
-    options: { readonly leaseMs: number; readonly pageSize: number; readonly snapshots: boolean },
-    effect?: (context: EffectContext) => Promise<void>,
+    options: SimOptions,
+    consumers?: SimConsumers,
   ) {
+    const { registry, models } = applications[options.policy];
     const { eventStore: store, eventFeed: feed, viewStore: views, checkpointStore: checkpoints, quarantine } = ports;
     this.deduplicator =
       cache === undefined
@@ -95,23 +128,16 @@ export class SimProcess {
       : undefined;
     this.states = new States(store, registry, this.histories, this.snapshots);
     const parts = { store, feed, views, checkpoints, registry, clock, logger: quiet, process: name };
-    const model = registry.aggregate(Thing).events.get('moved')!;
-    this.handlers =
-      effect === undefined
-        ? undefined
-        : new HandlerRunner(
-            { ...parts, context: 'simulation' },
-            [
-              {
-                name: 'notify',
-                schedule: 'durable',
-                from: 'beginning',
-                inFlightMax: IN_FLIGHT_MAX,
-                handlers: [{ model, handle: (_, context) => effect(context) }],
-              },
-            ],
-            { leaseMs: options.leaseMs, beatMs: options.leaseMs / 3 },
-          );
+    if (consumers !== undefined) {
+      const { boundMs, joins } = consumers.time;
+      const time = { boundMs, maxSkewMs: SKEW_MS, newSources: joins ? 'join' : 'hold' } as const;
+      const { handlers, settlings } = consumers.of(registry.aggregate('thing'));
+      this.handlers = new HandlerRunner(
+        { ...parts, context: 'simulation', watermarks: (notes) => SourceTable.load(time, notes) },
+        [...handlers, ...settlings.map((one) => new SettlingModel(one, this.snapshots))],
+        { leaseMs: options.leaseMs, beatMs: options.leaseMs / 3 },
+      );
+    }
     this.runner = new ProjectionRunner(parts, models, {
       leaseMs: options.leaseMs,
       beatMs: options.leaseMs / 3,

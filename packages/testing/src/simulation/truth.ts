@@ -25,8 +25,6 @@ const textOf = (fact: Fact): string =>
   JSON.stringify([fact.aggregateId, fact.eventTime, fact.streamId, fact.sequence, fact.name]);
 
 export class Truth {
-  /** Whether somebody sends corrections. */
-  readonly corrected: boolean;
   /** In recorded order. */
   readonly log: Entry[] = [];
   private readonly offered = new Map<string, Draft>();
@@ -34,7 +32,6 @@ export class Truth {
   private readonly contents = new Map<string, string[]>();
 
   constructor(drafts: readonly Draft[]) {
-    this.corrected = drafts.some((draft) => draft.kind === 'correction');
     for (const draft of drafts) {
       const { identity, content } = recordedOf(draft);
       if (!this.offered.has(identity + content)) this.offered.set(identity + content, draft);

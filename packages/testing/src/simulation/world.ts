@@ -7,11 +7,12 @@ import {
   correctionEvent,
   inMemory,
   inMemoryCache,
+  sourceFacts,
   UnavailableError,
+  type AggregateModel,
   type Append,
   type AppendResult,
   type ConcursusError,
-  type EffectContext,
   type EventInput,
   type Layer,
   type OwnerRow,
@@ -20,17 +21,17 @@ import {
   type ViewCommit,
 } from '@concursus/core';
 import { Thing } from './domain.js';
-import { Effects, HANDLER_VIEW } from './effects.js';
 import { Inspector } from './laws.js';
 import { Mirror } from './mirror.js';
 import { countedOf, contentOf, VIEWS } from './model.js';
+import { OtherSide, type Consumers } from './other-side.js';
 import type { Action, Draft, Plan } from './plan.js';
 import { Random } from './random.js';
 import { Life, Scheduler } from './scheduler.js';
 import { EPOCH_MS, SimClock, type WallClock } from './sim-clock.js';
 import { Network, type Weather, type Witness } from './sim-ports.js';
 import { SimProcess } from './sim-process.js';
-import { ordinalOf, Truth } from './truth.js';
+import { Truth } from './truth.js';
 import { violated, Violation } from './violation.js';
 
 /** What a run of a world came to. */
@@ -84,8 +85,7 @@ class World {
   private readonly everybody: Life[] = [];
   private readonly walls: WallClock[];
   private readonly armed: { readonly action: Kill; left: number }[] = [];
-  private readonly effects: Effects;
-  private readonly commits = new WeakSet<ViewCommit>();
+  private readonly otherSide: OtherSide;
   /** Those that were replaced while they were paused are among them. */
   private readonly runs: Running[] = [];
   private violation: Violation | undefined;
@@ -106,7 +106,12 @@ class World {
     );
     const sends = plan.actions.filter((action): action is Send => action.kind === 'send');
     this.truth = new Truth(sends.flatMap((send) => send.items));
-    this.effects = new Effects(this.truth);
+    this.otherSide = new OtherSide(
+      plan,
+      this.truth,
+      (life, arrives) => this.carry(life, arrives),
+      (check) => this.watchful(check),
+    );
     const clock = this.clockOf(new Life('disk', -1, 0), { offsetMs: 0 });
     const context = { context: 'simulation', clock, logger: quiet };
     this.disk = inMemory().create(context) as Layer<'persistent'>;
@@ -116,7 +121,7 @@ class World {
     this.slots = this.walls.map(() => undefined);
     const fail = (violation: Violation): void => this.fail(violation);
     this.mirrors = VIEWS.map((view) => new Mirror(view, fail));
-    this.inspector = new Inspector(this.disk.ports, this.truth, clock, this.mirrors);
+    this.inspector = new Inspector(this.disk.ports, this.truth, clock, this.mirrors, plan.policy);
   }
 
   async run(): Promise<Outcome> {
@@ -182,21 +187,19 @@ class World {
       deleteMany: (keys) => this.cache.deleteMany(keys),
     };
     const cache = plan.cache ? network.wrap(shared, life) : undefined;
-    const effect = async (context: EffectContext): Promise<void> => {
-      this.watchful(() => this.effects.calling(context, life));
-      // The other side has its own bad moments, so that some effects are done long before those that came earlier.
-      if (this.weather.latencyMs > CALM_LATENCY_MS && this.random.chance(0.2)) {
-        throw new UnavailableError('TIMEOUT', 'The other side is busy on purpose.', { fix: 'Try again.' });
-      }
-      await network.call(life, 'effect', async () => this.effects.called(context));
-      if (!life.dead) this.effects.completed(context, life);
-    };
     const options = {
       leaseMs: plan.leaseMs,
       pageSize: plan.pageMax === 1_000 ? 1_000 : plan.pageMax * 2,
       snapshots: plan.snapshots,
+      policy: plan.policy,
     };
-    const process = new SimProcess(life.name, wrapped, cache, clock, options, plan.effects ? effect : undefined);
+    const { otherSide } = this;
+    const consumers = {
+      time: plan.time,
+      of: (thing: AggregateModel): Consumers => otherSide.consumersOf(life, thing),
+    };
+    const some = otherSide.views.length > 0 ? consumers : undefined;
+    const process = new SimProcess(life.name, wrapped, cache, clock, options, some);
     const running: Running = { life, process, up: { started: false } };
     this.slots[slot] = running;
     this.runs.push(running);
@@ -216,17 +219,21 @@ class World {
     );
   }
 
+  /** A call to the other side. It has its own bad moments, so that some effects are done long before those that came earlier. */
+  private async carry(life: Life, arrives: () => void): Promise<void> {
+    if (this.weather.latencyMs > CALM_LATENCY_MS && this.random.chance(0.2)) {
+      throw new UnavailableError('TIMEOUT', 'The other side is busy on purpose.', { fix: 'Try again.' });
+    }
+    await this.network.call(life, 'effect', async () => arrives());
+  }
+
   /** What the disk has done, told before anybody learns of it. */
   private witnessed(life: Life, method: string, args: readonly unknown[], result: unknown): void {
     if (method === 'append') this.truth.appended(args[0] as readonly Append[], result as readonly AppendResult[]);
     else if (method === 'commit') {
       const commit = args[0] as ViewCommit;
       this.truth.committed(commit);
-      // The same commit again, by a driver or after a lost answer, holds nothing more.
-      if (commit.view.name === HANDLER_VIEW && !this.commits.has(commit)) {
-        this.commits.add(commit);
-        this.effects.committed(ordinalOf(commit.checkpoint), commit.epoch, life);
-      }
+      this.otherSide.committed(commit, life);
     } else if (method === 'save' && args.length === 3)
       this.truth.wrote(args[0] as string, (args[2] as { readonly epoch: number }).epoch);
     else if (method === 'claim') this.truth.claimed(result as OwnerRow | undefined);
@@ -326,7 +333,7 @@ class World {
     const clock = this.clockOf(new Life('cache', -1, 0), { offsetMs: 0 });
     const context = { context: 'simulation', clock, logger: quiet };
     this.cache = (inMemoryCache({ entriesMax: 40 }).create(context) as Layer<'transient'>).ports.transientCache;
-    for (const id of new Set(this.truth.log.map((entry) => entry.draft.id)))
+    for (const id of new Set(this.truth.log.map(({ draft }) => draft.id)))
       await this.disk.ports.snapshotStore.remove({ tenant: '', type: 'thing', id }, 1, '');
   }
 
@@ -433,7 +440,7 @@ class World {
           ? `${this.releasing.size} retries of what is parked are not answered`
           : this.waiting > 0
             ? `${this.waiting} messages are not answered`
-            : await this.inspector.lag(this.plan.effects);
+            : await this.inspector.lag(this.otherSide.views);
       // Between two owners nobody can release anything.
       const owned = PARKING.every((view) =>
         this.runs.some(({ life, process }) => !life.dead && process.projections.runsHere(view)),
@@ -448,10 +455,12 @@ class World {
         this.watchCalm(untilMs, released + 1);
         return;
       }
-      if (lag === undefined) {
+      const owed = lag === undefined ? this.otherSide.owed() : undefined;
+      if (lag === undefined && owed === undefined) {
         await this.finish();
         return;
       }
+      if (this.scheduler.nowMs > untilMs && owed !== undefined) violated(owed.law, owed.what);
       if (this.scheduler.nowMs > untilMs) violated(7, `after ${CALM_MS} ms without trouble ${lag}`);
       this.watchCalm(untilMs, released);
     });
@@ -459,7 +468,6 @@ class World {
 
   private async finish(): Promise<void> {
     await this.inspector.finish();
-    this.effects.judge(this.truth.ownersOf('handler:notify'));
     const asked = this.slots[this.random.int(0, this.plan.processes - 1)]!;
     void this.inspector
       .askAgain(asked.process)
@@ -469,6 +477,7 @@ class World {
             violated(12, `${life.name} waited for ${life.outstandingMax} port calls at once`);
         }
         await Promise.all(this.runs.filter(({ life }) => !life.dead).map(({ process }) => process.stop()));
+        this.otherSide.judge();
         this.over = true;
       })
       .catch((error: unknown) => {
@@ -485,6 +494,13 @@ function isRetryable(error: unknown): boolean {
 }
 
 function inputOf(draft: Draft, random: Random): EventInput {
+  if (draft.kind === 'marker') {
+    const at = EPOCH_MS + draft.time;
+    if (draft.says === 'heartbeat') return sourceFacts.heartbeat(draft.stream, { at });
+    return draft.says === 'complete'
+      ? sourceFacts.complete(draft.stream, { upTo: at })
+      : sourceFacts.retire(draft.stream, { at, upTo: at });
+  }
   if (draft.kind === 'correction') {
     const { target } = draft;
     return correctionEvent({
