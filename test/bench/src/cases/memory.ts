@@ -5,10 +5,10 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { SortedMap } from '../bare/sorted-map.js';
 import type { BenchCase } from '../case.js';
 import { collect, heapMB, retainedBy } from '../measure.js';
-import { ByCount, ByWattage, factOf, recordOf } from '../model.js';
+import { ByCount, ByWattage, factOf, inputOf, Lightbulb, recordOf } from '../model.js';
 import { clock, lmdbLayer, memoryLayer, roadOn } from '../road.js';
 import { fill } from './lmdb-append.js';
-import { buildViews } from './projecting.js';
+import { buildViews, startViews } from './projecting.js';
 
 const EVENTS = 100_000;
 
@@ -53,6 +53,38 @@ async function flatness(folder: string, many: number): Promise<Record<string, nu
   };
 }
 
+/** Recorded, handled and projected: nothing on the way may grow with what went through. */
+async function wholeRoad(folder: string, many: number): Promise<Record<string, number>> {
+  const road = roadOn(await lmdbLayer(folder));
+  let handled = 0;
+  for (const model of road.registry.aggregate(Lightbulb).events.values()) {
+    road.bus.handle(model, () => void handled++, 'bench');
+  }
+  const views = await startViews(road, [ByWattage]);
+  const more = async (from: number, to: number): Promise<number> => {
+    for (let at = from; at < to; at += 1_000) {
+      await road.bus.record(Array.from({ length: 1_000 }, (_, i) => inputOf(at + i)));
+      // A view that is far behind would be measured as what the store holds for it.
+      if (at % 20_000 === 0) await views.caughtUp();
+    }
+    await road.bus.publisher.idle();
+    await views.caughtUp();
+    await nextTurn();
+    collect('full');
+    return heapMB();
+  };
+  const few = await more(0, EVENTS);
+  const lot = await more(EVENTS, many);
+  await views.stop();
+  await road.close();
+  if (handled !== many) throw new Error(`${handled} of ${many} events were handled`);
+  return {
+    'whole road on LMDB: heap after 100,000 events, MB': few,
+    [`whole road on LMDB: heap after ${many.toLocaleString('en')} events, MB`]: lot,
+    'whole road on LMDB: heap after many / after few': Math.round((lot / few) * 1_000) / 1_000,
+  };
+}
+
 export const memoryCases: readonly BenchCase[] = [
   {
     id: 'memory/held',
@@ -78,6 +110,7 @@ export const memoryCases: readonly BenchCase[] = [
         'sorted map: bytes an aggregate of one event': Math.round(bareSingle / EVENTS),
         'in memory: bytes a contribution': Math.round(views / 1_000),
         ...(await flatness(context.memoryFolder(), context.quick ? 300_000 : 10_000_000)),
+        ...(await wholeRoad(context.memoryFolder(), context.quick ? 200_000 : 10_000_000)),
       };
     },
   },

@@ -156,12 +156,21 @@ export const projectingCases: readonly BenchCase[] = [
   },
 ];
 
-/** Kept for the restart case: the views of a road, current. */
-export async function buildViews(road: Road, projections: readonly (new () => object)[]): Promise<void> {
+/** Views that follow a road while it is driven. */
+export async function startViews(
+  road: Road,
+  projections: readonly (new () => object)[],
+): Promise<{ caughtUp(): Promise<void>; stop(): Promise<void> }> {
   const runner = runnerOf(road, projections);
   await runner.start();
-  await caughtUp(road, runner, projections);
-  await runner.stop();
+  return { caughtUp: () => caughtUp(road, runner, projections), stop: () => runner.stop() };
+}
+
+/** Kept for the restart case: the views of a road, current. */
+export async function buildViews(road: Road, projections: readonly (new () => object)[]): Promise<void> {
+  const views = await startViews(road, projections);
+  await views.caughtUp();
+  await views.stop();
 }
 
 export { feed, viewRefOf };
