@@ -168,12 +168,14 @@ describe.skipIf(opened.browser === null)('The board and a past that changes', ()
     await expect.poll(() => page.locator('#then-name').textContent()).toBe('Jan 1, 2013, 13:00 UTC');
     await expect.poll(() => page.locator('#recorded').getAttribute('value')).toBe('1');
     expect(await page.locator('rect.provisional').count()).toBe(0);
+    expect(await page.locator('#settled').textContent()).toMatch(/^Then settled up to .* UTC\.$/);
     await page.keyboard.press('ArrowRight');
     await expect.poll(() => figure(page, 'arrived')).toBe(1);
     // It arrived before its departure was reported.
     await expect.poll(() => delay(page)).toMatch(/^0/);
     await page.getByRole('button', { name: 'Back to now' }).click();
     await expect.poll(() => page.locator('#then-name').textContent()).toBe('now');
+    await expect.poll(() => page.locator('#settled').textContent()).toMatch(/^Settled up to .* Held by /);
     await expect.poll(() => delay(page)).not.toMatch(/^0/);
     expect(await page.evaluate('document.activeElement.id')).toBe('then');
   });

@@ -2,9 +2,9 @@
  * Goal: a report is withdrawn, amended and let count again over HTTP, every figure follows, and what was known before stays
  * known. Method: a few reports, corrections of each kind, and all doors asked before and after each.
  */
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { scratchFolder, startHere, type AppHere } from './app.js';
+import { describe, expect, it } from 'vitest';
 import { getJson, postLines, quarantined } from './reports.js';
+import { appFor } from './spec-app.js';
 
 const FLIGHT = '2013-01-05/UA7/EWR-0500';
 const DEPARTED = '2013-01-05T10:10:00.000Z';
@@ -44,19 +44,7 @@ interface Row {
 }
 
 describe('corrections over HTTP', { timeout: 60_000 }, () => {
-  let app: AppHere;
-  let clean: () => Promise<void>;
-
-  beforeEach(async () => {
-    const folder = await scratchFolder();
-    clean = folder.clean;
-    app = await startHere(folder.path);
-  });
-
-  afterEach(async () => {
-    await app.stop();
-    await clean();
-  });
+  const app = appFor('each');
 
   const path = `/flights/${encodeURIComponent(FLIGHT)}`;
 

@@ -5,9 +5,10 @@
 import { readFileSync } from 'node:fs';
 import { Readable } from 'node:stream';
 import { gzipSync } from 'node:zlib';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { scratchFolder, startApp, startHere, type AppHere } from './app.js';
+import { describe, expect, it } from 'vitest';
+import { scratchFolder, startApp } from './app.js';
 import { quarantined, type Answer } from './reports.js';
+import { appFor } from './spec-app.js';
 
 const good = (n: number, extra: object = {}): string =>
   JSON.stringify({
@@ -86,19 +87,7 @@ const evils: readonly [string, string | Uint8Array, readonly string[]][] = [
 ];
 
 describe('hostile lines', () => {
-  let app: AppHere;
-  let clean: () => Promise<void>;
-
-  beforeAll(async () => {
-    const folder = await scratchFolder();
-    clean = folder.clean;
-    app = await startHere(folder.path);
-  });
-
-  afterAll(async () => {
-    await app.stop();
-    await clean();
-  });
+  const app = appFor('all');
 
   it('are each rejected with their code, kept with their bytes, and cost no good line', async () => {
     let n = 10;

@@ -2,9 +2,9 @@
  * Goal: the bundled month comes to its truth whatever its delivery. Method: each delivery is posted over HTTP to an
  * application of its own on a fresh LMDB environment, and every figure is compared; at the end each view with its rebuild.
  */
-import { afterEach, describe, expect, it } from 'vitest';
-import { scratchFolder, startHere, type AppHere } from './app.js';
+import { describe, expect, it } from 'vitest';
 import { monthLines, monthTruth, postLines, quarantined, settled, shuffled, type Answer } from './reports.js';
+import { appFor } from './spec-app.js';
 
 const lines = monthLines();
 const truth = monthTruth();
@@ -20,22 +20,9 @@ function sum(
 }
 
 describe('a month of messy reports', { timeout: 300_000 }, () => {
-  let app: AppHere;
-  let clean: () => Promise<void>;
-
-  async function fresh(): Promise<void> {
-    const folder = await scratchFolder();
-    clean = folder.clean;
-    app = await startHere(folder.path);
-  }
-
-  afterEach(async () => {
-    await app.stop();
-    await clean();
-  });
+  const app = appFor('each');
 
   it('comes to its truth in its order of arrival, and again when posted twice; views equal their rebuild', async () => {
-    await fresh();
     const first = await postLines(app.url, lines);
     expect(first).toMatchObject({
       received: lines.length,
@@ -63,7 +50,6 @@ describe('a month of messy reports', { timeout: 300_000 }, () => {
   });
 
   it('comes to the same truth shuffled, in 50 pieces posted at once', async () => {
-    await fresh();
     const seed = 20_130_101;
     const mixed = shuffled(lines, seed);
     const pieces = Array.from({ length: 50 }, (_, i) => mixed.filter((_line, at) => at % 50 === i));

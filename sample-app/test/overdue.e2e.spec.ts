@@ -2,9 +2,9 @@
  * Goal: flights that left and did not come within 20 hours of event time are listed as far as is settled, and leave the list
  * when their end comes after all, or their departure is withdrawn. Method: a few flights, markers, late reports, corrections.
  */
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { scratchFolder, startHere, type AppHere } from './app.js';
+import { describe, expect, it } from 'vitest';
 import { getJson, postLines } from './reports.js';
+import { appFor } from './spec-app.js';
 
 const flight = (number: number): string => `2013-01-05/UA${number}/EWR-0500`;
 const report = (
@@ -16,19 +16,7 @@ const report = (
 ): string => JSON.stringify({ source, flight: flight(number), type, at: `2013-01-${at}:00.000Z`, data });
 
 describe('overdue flights over HTTP', { timeout: 60_000 }, () => {
-  let app: AppHere;
-  let clean: () => Promise<void>;
-
-  beforeEach(async () => {
-    const folder = await scratchFolder();
-    clean = folder.clean;
-    app = await startHere(folder.path);
-  });
-
-  afterEach(async () => {
-    await app.stop();
-    await clean();
-  });
+  const app = appFor('each');
 
   const overdue = () => getJson<string[]>(`${app.url}/flights/overdue`);
 

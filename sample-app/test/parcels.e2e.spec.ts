@@ -2,23 +2,11 @@
  * Goal: the deck's three parcels of 2016-10-12 come to the same histories, states and depots in every order, and a bad
  * report is answered and kept. Method: all orders of each parcel's events, over HTTP, in one application.
  */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { scratchFolder, startHere, type AppHere } from './app.js';
+import { describe, expect, it } from 'vitest';
 import { getJson, quarantined } from './reports.js';
+import { appFor } from './spec-app.js';
 
-let app: AppHere;
-let clean: () => Promise<void>;
-
-beforeAll(async () => {
-  const folder = await scratchFolder();
-  clean = folder.clean;
-  app = await startHere(folder.path);
-});
-
-afterAll(async () => {
-  await app.stop();
-  await clean();
-});
+const app = appFor('all');
 
 interface ParcelEvent {
   readonly name: string;

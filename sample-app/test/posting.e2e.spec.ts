@@ -6,24 +6,12 @@ import { once } from 'node:events';
 import { request, type ClientRequest, type IncomingMessage } from 'node:http';
 import { connect } from 'node:net';
 import { gzipSync } from 'node:zlib';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { scratchFolder, startHere, type AppHere } from './app.js';
+import { describe, expect, it } from 'vitest';
 import { getJson, post, postLines, type Answer } from './reports.js';
+import { appFor } from './spec-app.js';
 
-let app: AppHere;
-let clean: () => Promise<void>;
+const app = appFor('all');
 let next = 0;
-
-beforeAll(async () => {
-  const folder = await scratchFolder();
-  clean = folder.clean;
-  app = await startHere(folder.path);
-});
-
-afterAll(async () => {
-  await app.stop();
-  await clean();
-});
 
 /** A report that nobody sent before. */
 function line(source = 'airport:EWR'): string {

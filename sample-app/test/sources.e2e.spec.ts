@@ -2,9 +2,9 @@
  * Goal: sources say how far they are, days settle by what they say, and what holds is named. Method: a few reports of two
  * sources, markers, heartbeats and retirements over HTTP, and the doors that answer.
  */
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { scratchFolder, startHere, type AppHere } from './app.js';
+import { describe, expect, it } from 'vitest';
 import { getJson, postLines } from './reports.js';
+import { appFor } from './spec-app.js';
 
 const FLIGHT = '2013-01-05/UA7/EWR-0500';
 const line = (source: string, at: string, more: object = {}): string =>
@@ -39,19 +39,7 @@ interface Settled {
 }
 
 describe('sources over HTTP', { timeout: 60_000 }, () => {
-  let app: AppHere;
-  let clean: () => Promise<void>;
-
-  beforeEach(async () => {
-    const folder = await scratchFolder();
-    clean = folder.clean;
-    app = await startHere(folder.path);
-  });
-
-  afterEach(async () => {
-    await app.stop();
-    await clean();
-  });
+  const app = appFor('each');
 
   async function say(source: string, what: string, body?: unknown): Promise<{ status: number; body: unknown }> {
     const response = await fetch(`${app.url}/sources/${encodeURIComponent(source)}/${what}`, {

@@ -14,6 +14,7 @@ interface Board {
   readonly origins: readonly (Readonly<Record<string, number>> & { readonly origin: string; readonly day: string })[];
   readonly carriers: readonly (Readonly<Record<string, number>> & { readonly carrier: string })[];
   readonly recorded: number;
+  readonly settledUpTo: string | null;
 }
 
 describe('the board at a moment', { timeout: 120_000 }, () => {
@@ -53,12 +54,16 @@ describe('the board at a moment', { timeout: 120_000 }, () => {
     expect(moments.length).toBeGreaterThan(10);
     expect(moments).toEqual([...moments].sort());
     let before = 0;
+    const settled: string[] = [];
     for (const moment of moments.filter((_, i) => i % 6 === 0)) {
-      const { recorded } = await same(moment);
+      const { recorded, settledUpTo } = await same(moment);
       expect(recorded).toBeGreaterThan(before);
       before = recorded;
+      settled.push(settledUpTo ?? '');
     }
-    expect((await same('2013-02-03T00:00:00.000Z')).recorded).toBe(0);
+    expect(settled).toEqual([...settled].sort());
+    expect(new Set(settled).size).toBeGreaterThan(2);
+    expect(await same('2013-02-03T00:00:00.000Z')).toMatchObject({ recorded: 0, settledUpTo: null });
     const now = new Date(Date.now() - 60_000).toISOString();
     const then = await same(now);
 
@@ -83,8 +88,10 @@ describe('the board at a moment', { timeout: 120_000 }, () => {
     expect(response.status).toBe(200);
     await postLines(app.url, lines.slice(0, 3));
     expect(await same(now)).toEqual(then);
-    const live = await getJson<{ recorded: number }>(`${app.url}/board/summary`);
+    const live = await getJson<{ recorded: number; settledUpTo: string }>(`${app.url}/board/summary`);
     expect(live.recorded).toBe(then.recorded + 1);
+    // A correction moves no source, and a repeat says nothing: what is settled now was so then.
+    expect(then.settledUpTo).toBe(live.settledUpTo);
   });
 
   it('refuses what is no moment, and what is still to come', async () => {

@@ -30,6 +30,8 @@ import { FLIGHTS } from '../flights/context.js';
 import { Flight, flightStatuses, type FlightStatus } from '../flights/flight.js';
 import { FlightStatuses } from '../flights/flight-status.projection.js';
 import { OriginDay } from '../flights/origin-day.projection.js';
+import { isoOf } from '../web/iso.js';
+import { SettledThen } from './settled-then.js';
 import { Steps } from './steps.js';
 
 export interface BoardThen {
@@ -38,6 +40,8 @@ export interface BoardThen {
   readonly carriers: readonly { readonly carrier: string }[];
   /** Reports and corrections known by then. */
   readonly recorded: number;
+  /** ISO event time up to which nothing more was expected, by what was known then; null when nothing was settled yet. */
+  readonly settledUpTo: string | null;
 }
 
 /** Answers are of whole minutes: nobody moves a slider finer, and reports come some a minute. */
@@ -63,6 +67,7 @@ const RECORDED = 0;
 @Injectable()
 export class TimeLapse implements OnModuleDestroy {
   private readonly steps = new Steps();
+  private readonly settled = new SettledThen();
   /** The columns of each row, by field. */
   private readonly rows = new Map<string, Map<string, number>>();
   private columns = RECORDED + 1;
@@ -115,6 +120,7 @@ export class TimeLapse implements OnModuleDestroy {
       origins: under(ORIGIN_DAY).map(([key, cell]) => ({ origin: key.slice(0, 3), day: key.slice(4), ...cell })),
       carriers: under(CARRIER).map(([carrier, cell]) => ({ carrier, ...cell })),
       recorded: sums[RECORDED]!,
+      settledUpTo: isoOf(this.settled.at(minute)),
     };
   }
 
@@ -140,6 +146,7 @@ export class TimeLapse implements OnModuleDestroy {
     const touched = this.ahead;
     const ahead = new Set<string>();
     try {
+      await this.settled.follow(this.feed, () => this.rest());
       let position = this.position ?? this.feed.start();
       for (;;) {
         const page = await this.feed.read(position, FEED_PAGE);

@@ -31,7 +31,7 @@ let revision = null;
 let sentence = '';
 
 const draw = () => {
-  const shown = then === null ? latest : { ...latest, settledUpTo: undefined, ...then };
+  const shown = then === null ? latest : { ...latest, ...then, settledUpTo: undefined };
   drawStatus(shown);
   drawDays(shown);
   drawCarriers(shown);
@@ -42,6 +42,11 @@ function drawSettled() {
   const { settledUpTo, holding, loading } = latest;
   const text = byId('settled');
   text.hidden = latest.recorded === 0;
+  if (then !== null) {
+    const upTo = then.settledUpTo;
+    setText(text, upTo === null ? 'Nothing was settled then.' : `Then settled up to ${time(upTo)} UTC.`);
+    return;
+  }
   if (settledUpTo === null) {
     setText(text, loading?.done === false ? 'Nothing is settled yet: the load goes on.' : 'Nothing is settled yet.');
     return;

@@ -43,7 +43,7 @@ export function startDays() {
 /** Shows the summary's cells: the latest month there is, until the user chooses another. */
 export function drawDays(summary) {
   cells = summary.origins;
-  // What was known at a moment says nothing of what was settled then.
+  // Of a moment only up to when was settled is known, not what of a day was provisional.
   settledUpTo = summary.settledUpTo;
   const found = [...new Set(cells.map((cell) => cell.day.slice(0, 7)))].sort((a, b) => (a < b ? -1 : 1));
   if (found.join() !== months.join()) {

@@ -5,19 +5,16 @@
  *
  * One step is either a page of timers that came due, or a page of the feed: so what a step reads of the view is what the
  * last commit left there. Everything due is released before the next page is read, hence what is told is what was settled
- * at the end of a page; a straggler of the same page is in it and corrects nothing. Over 400 lines, and one subject: how a
- * step changes timers and queue, of which each part needs what the others staged.
+ * at the end of a page; a straggler of the same page is in it and corrects nothing.
  */
 import { canonicalJson } from '../model/canonical-json.js';
-import { correctionOf, isCorrection } from '../model/correction.js';
 import { sha256Hex } from '../model/digest.js';
-import { aggregateKeyOf, aggregateKeyText, type AggregateKey, type Fact, type WireValue } from '../model/event.js';
+import { aggregateKeyText, type WireValue } from '../model/event.js';
 import type { Position } from '../model/position.js';
 import type { WorkParts } from '../processing/consumer-model.js';
 import type { Entry, Origin } from '../processing/effect-window.js';
 import { WINDOW_CHARACTERS, WINDOW_FACTS, type Intake } from '../processing/feed-intake.js';
-import { integerOrder, timeOrder } from '../processing/persistent-queue.js';
-import { isPassing } from '../processing/retry-policy.js';
+import { integerOrder } from '../processing/persistent-queue.js';
 import { regroup } from '../time/settled-items.js';
 import { Settlement, SETTLEMENT_NOTES } from '../time/settlement.js';
 import {
@@ -34,30 +31,23 @@ import {
   type Span,
   type Timer,
 } from './rows.js';
+import { PageLook, type Looked } from './page-look.js';
 import type { SettlingModel } from './settling-model.js';
 import type { SettlingPlan } from './settling-plan.js';
 import type { ToldStates } from './told-states.js';
-import { itemsAround, type Around, type ItemNow, type KeptItems } from './touched-items.js';
+import type { ItemNow } from './touched-items.js';
 
 /** Facts, timers or calls taken at once. */
 const PAGE = 250;
-/** Items of one aggregate read at once. */
-const ITEMS_PAGE = 1_000;
-
-/** Everything that must be read of one aggregate to put its timers right. */
-interface Looked {
-  readonly aggregate: AggregateParts;
-  readonly text: string;
-  readonly revision: number;
-  readonly around: Around;
-  readonly error: string | undefined;
-}
+/** Facts of one step while there is more to read: steps double up to it, as each costs a commit. */
+const PAGE_BEHIND = 2_000;
 
 export class SettlingQueue implements Intake {
   position: Position;
   more = true;
   atEnd = false;
   private cursor: string | undefined;
+  private pageSize = PAGE;
   /** Something was staged and is not saved: the view is not read for timers meanwhile. */
   private staged = false;
   private readonly origin: Origin = {
@@ -71,6 +61,7 @@ export class SettlingQueue implements Intake {
     private readonly model: SettlingModel,
     private readonly plan: SettlingPlan,
     private readonly told: ToldStates,
+    private readonly page: PageLook,
     private readonly settlement: Settlement,
     private number: number,
     /** Nothing is told before this position is reached: what is settled by then is told once, as it is then. */
@@ -94,7 +85,8 @@ export class SettlingQueue implements Intake {
       silentUpTo = await feed.end();
       ledger.note('silent', silentUpTo.toString());
     }
-    return new SettlingQueue(parts, model, plan, told, settlement, (queue?.value ?? 0) as number, silentUpTo);
+    const page = await PageLook.open(parts, model);
+    return new SettlingQueue(parts, model, plan, told, page, settlement, (queue?.value ?? 0) as number, silentUpTo);
   }
 
   get uncorrected(): number {
@@ -111,11 +103,12 @@ export class SettlingQueue implements Intake {
     this.more = true;
     if (this.staged) return;
     if ((await this.release()) || (await this.forget())) return;
-    const page = await this.parts.feed.read(this.position, PAGE);
+    const page = await this.parts.feed.read(this.position, this.pageSize);
     this.atEnd = page.facts.length === 0 && this.position.covers(page.next);
     if (!this.atEnd) {
       // Everything is read first: what follows happens as a whole or not at all.
-      const looked = await this.look(page.facts, page.next);
+      const looked = await this.page.at(page.facts, page.next);
+      this.pageSize = page.atEnd ? PAGE : Math.min(this.pageSize * 2, PAGE_BEHIND);
       for (const fact of page.facts) this.parts.watermark.take(fact);
       this.position = page.next;
       this.settlement.advance(this.parts.watermark.inputWatermark);
@@ -203,7 +196,9 @@ export class SettlingQueue implements Intake {
       const [tenant, type, id] = aggregate;
       const place = placeOf(this.model.settling, item);
       ledger.remove(DUE, order);
-      ledger.put(ITEMS, `${aggregateKeyText(tenant, type, id)}\u0000${place}`, {
+      const text = aggregateKeyText(tenant, type, id);
+      this.page.told(text, item.key);
+      ledger.put(ITEMS, `${text}\u0000${place}`, {
         ...item,
         told: true,
       } satisfies Item as unknown as WireValue);
@@ -245,91 +240,11 @@ export class SettlingQueue implements Intake {
     ledger.note('queue', this.number);
   }
 
-  private async look(facts: readonly Fact[], upTo: Position): Promise<readonly Looked[]> {
-    const byAggregate = new Map<string, Fact[]>();
-    for (const fact of facts) {
-      if (!this.concerns(fact)) continue;
-      const text = aggregateKeyText(fact.tenant, fact.aggregateType, fact.aggregateId);
-      const list = byAggregate.get(text);
-      if (list === undefined) byAggregate.set(text, [fact]);
-      else list.push(fact);
-    }
-    if (byAggregate.size === 0) return [];
-    const texts = [...byAggregate.keys()];
-    const keys = texts.map((text) => aggregateKeyOf(byAggregate.get(text)![0]!));
-    const corrections = await this.parts.store.readCorrections(keys, { upTo });
-    return await Promise.all(
-      texts.map((text, i) => this.lookAt(text, keys[i]!, byAggregate.get(text)!, corrections[i]!, upTo)),
-    );
-  }
-
-  /** Deadlines look at some events only. */
-  private concerns(fact: Fact): boolean {
-    const { settling, aggregate } = this.model;
-    if (fact.aggregateType !== aggregate.type) return false;
-    if (settling.kind !== 'deadline') return true;
-    const name = isCorrection(fact) ? correctionOf(fact).target.name : fact.name;
-    return settling.after.has(name) || settling.unless.has(name);
-  }
-
-  private async lookAt(
-    text: string,
-    key: AggregateKey,
-    facts: readonly Fact[],
-    corrections: readonly Fact[],
-    upTo: Position,
-  ): Promise<Looked> {
-    const { store, views } = this.parts;
-    const { aggregate: model, settling, view } = this.model;
-    const aggregate: AggregateParts = [key.tenant, key.type, key.id];
-    const [kept] = await views.readIndex(view, REVISIONS, '', { prefix: text, limit: 1 });
-    const revision = kept?.order === text ? (kept.value as number) : 0;
-    const found = { aggregate, text, revision };
-    try {
-      const parts = { store, model, settling, aggregate: key, upTo, kept: this.keptOf(text) };
-      return { ...found, around: await itemsAround(parts, facts, corrections), error: undefined };
-    } catch (error) {
-      if (isPassing(error)) throw error;
-      // Its timers stay as they are; the reason is parked, where a person sees it.
-      return { ...found, around: { stored: [], now: [] }, error: String(error) };
-    }
-  }
-
-  private keptOf(text: string): KeptItems {
-    const { views } = this.parts;
-    const { view } = this.model;
-    const prefix = `${text}\u0000`;
-    const pages = async (from: string, to: string | undefined): Promise<Item[]> => {
-      const items: Item[] = [];
-      for (let after = from; ;) {
-        const page = await views.readIndex(view, ITEMS, '', { prefix, limit: ITEMS_PAGE, after });
-        for (const { order, value } of page) {
-          if (to !== undefined && order > to) return items;
-          items.push(value as unknown as Item);
-          after = order;
-        }
-        if (page.length < ITEMS_PAGE) return items;
-      }
-    };
-    return {
-      all: () => pages(prefix, undefined),
-      between: async (from, to) => {
-        if (from !== to) return await pages(prefix + timeOrder(from - 1), prefix + timeOrder(to));
-        const order = prefix + timeOrder(from);
-        const [entry] = await views.readIndex(view, ITEMS, '', { prefix: order, limit: 1 });
-        return entry === undefined ? [] : [entry.value as unknown as Item];
-      },
-      before: async (time) => {
-        const after = prefix + timeOrder(time);
-        const [entry] = await views.readIndex(view, ITEMS, '', { prefix, limit: 1, after, descending: true });
-        return entry?.value as unknown as Item | undefined;
-      },
-    };
-  }
-
   /** Puts the timers of one aggregate right, and queues what was told and is not so any more; nothing is awaited here. */
-  private put({ aggregate, text, revision: corrected, around, error }: Looked): void {
+  private put(looked: Looked): void {
+    const { aggregate, text, revision: corrected, around, error } = looked;
     if (error !== undefined) {
+      this.page.forget(text);
       this.parts.logger.error(
         `What settles under "${this.model.name}" of ${aggregate[1]} ${aggregate[2]} cannot be told: ${error}`,
       );
@@ -366,17 +281,15 @@ export class SettlingQueue implements Intake {
         this.enqueue('corrected', aggregate, { settlesAt, revision }, group.old.map(spanOf), now.map(spanOf));
       }
     }
-    if (isCorrected) ledger.put(REVISIONS, text, revision);
-    this.replace(aggregate, text, around, stands, isCorrected ? revision : corrected);
+    if (isCorrected) {
+      this.page.corrected();
+      ledger.put(REVISIONS, text, revision);
+    }
+    this.replace(looked, stands, isCorrected ? revision : corrected);
   }
 
-  private replace(
-    aggregate: AggregateParts,
-    text: string,
-    around: Around,
-    stands: ReadonlySet<ItemNow>,
-    revision: number,
-  ): void {
+  private replace(looked: Looked, stands: ReadonlySet<ItemNow>, revision: number): void {
+    const { aggregate, text, around } = looked;
     const { ledger } = this.parts;
     const { settling } = this.model;
     const before = new Map(around.stored.map((item) => [placeOf(settling, item), item]));
@@ -390,19 +303,25 @@ export class SettlingQueue implements Intake {
       }
       if (now === undefined) ledger.remove(ITEMS, `${text}\u0000${place}`);
     }
+    const items: Item[] = [];
     for (const [place, now] of after) {
       const known = before.get(place);
       const told = stands.has(now);
       const kept = known !== undefined && known.from === now.from && known.to === now.to;
-      if (kept && known.settlesAt === now.settlesAt && known.told === told && known.revision === revision) continue;
+      if (kept && known.settlesAt === now.settlesAt && known.told === told && known.revision === revision) {
+        items.push(known);
+        continue;
+      }
       const { key, from, to, settlesAt } = now;
       const item: Item = { key, from, to, settlesAt, revision, told };
+      items.push(item);
       const order = timerOrder(settlesAt, text, place);
       const timer = { aggregate, key, from, to, settlesAt, revision } satisfies Timer as unknown as WireValue;
       ledger.put(ITEMS, `${text}\u0000${place}`, item as unknown as WireValue);
       if (!told) ledger.put(DUE, order, timer);
       if (settling.kind === 'deadline') ledger.put(DEADLINES, order, timer);
     }
+    this.page.remember(looked, revision, items);
   }
 }
 
