@@ -106,6 +106,8 @@ export function planOf(seed: number, features: Features): Plan {
   const timed = consumers.persistent !== 'none' || consumers.settling !== undefined;
   const lastMs = Math.max(...actions.map(({ at }) => at));
   if (timed) actions.push(...tides(more, sources, spanMs, lastMs, processes));
+  if (corrected && (consumers.durable === 'corrected' || consumers.persistent !== 'none'))
+    actions.push(...decisions(more, drafts, spanMs, processes));
   for (const draft of disputed) actions.push(sendOf(more, more.real() * spanMs, [draft], processes));
   if (!calm && (timed || effects)) actions.push(...deadlyCalls(more, spanMs, processes));
   actions.sort((a, b) => a.at - b.at);
@@ -167,6 +169,40 @@ function disputes(random: Random, drafts: readonly Draft[]): EventDraft[] {
     who: random.pick(['x', 'y', 'é']),
     amount: random.int(-3, 3),
   }));
+}
+
+/** What somebody decides who cannot make up their mind: mostly one after the other. */
+const MINDS = [
+  ['retract', 'reinstate'],
+  ['amend', 'retract', 'reinstate'],
+  ['retract', 'amend', 'amend'],
+] as const;
+
+/** Other contents of some moves, and decisions about one content or all of them. */
+function decisions(random: Random, drafts: readonly Draft[], spanMs: number, processes: number): Action[] {
+  const moves = drafts.filter((draft): draft is EventDraft => draft.kind === 'event' && draft.name === 'moved');
+  const actions: Action[] = [];
+  for (let i = moves.length === 0 ? 0 : random.int(1, 3); i > 0; i--) {
+    const move = random.pick(moves);
+    let at = Math.max(0, Math.min(move.time, spanMs));
+    const soon = (items: readonly Draft[]): void => {
+      at += random.real() * random.pick([20, 200, 1_000]);
+      actions.push(sendOf(random, at, items, processes));
+    };
+    if (random.chance(0.5)) soon([{ ...move, amount: move.amount + 1 }]);
+    let decidedAt = 10_000;
+    for (const does of random.pick(MINDS)) {
+      // An amendment is of every content, what follows of one of them.
+      const target = random.chance(0.3) ? { ...move, amount: move.amount + 1 } : move;
+      const says = does === 'amend' ? { says: { who: 'x', amount: 9 } } : {};
+      const exact = does !== 'amend';
+      soon([
+        { kind: 'correction', id: move.id, does, target, exact, decidedAt, stream: 'desk', sequence: -1, ...says },
+      ]);
+      decidedAt += random.pick([-1, 1, 1, 1]);
+    }
+  }
+  return actions;
 }
 
 /** What sources say of themselves, some of it untrue; mostly all say in the end that they are done. */
