@@ -9,8 +9,10 @@ import type { Session } from './session.js';
 
 const READ = 'SELECT owner, epoch, beat, value FROM owned WHERE context = ? AND name = ? LIMIT 1';
 const SAVE = 'UPDATE owned SET value = ? WHERE context = ? AND name = ? IF epoch = ? AND value = ?';
-const CLAIM = 'UPDATE owned SET owner = ?, epoch = ?, beat = ? WHERE context = ? AND name = ? IF epoch = ? AND beat = ?';
-const BEAT = 'UPDATE owned SET owner = ?, beat = ? WHERE context = ? AND name = ? IF epoch = ? AND owner = ? AND beat = ?';
+const CLAIM =
+  'UPDATE owned SET owner = ?, epoch = ?, beat = ? WHERE context = ? AND name = ? IF epoch = ? AND beat = ?';
+const BEAT =
+  'UPDATE owned SET owner = ?, beat = ? WHERE context = ? AND name = ? IF epoch = ? AND owner = ? AND beat = ?';
 /** A beat is lost only to another beat of the same owner, of which there is one at a time. */
 const BEAT_TRIES = 10;
 

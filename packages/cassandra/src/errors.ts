@@ -2,7 +2,8 @@
 import { ConcursusError, ConfigurationError, InvalidEventError, UnavailableError } from '@concursus/core';
 import { errors, types } from 'cassandra-driver';
 
-const codes = types.responseErrorCodes;
+/** The numbers of the protocol: an error's code is one of them. */
+const codes: Readonly<Record<keyof typeof types.responseErrorCodes, number>> = types.responseErrorCodes;
 
 /** Answers that say for certain that the request changed nothing: nothing was proposed to any replica. */
 const REFUSED_BEFORE: ReadonlySet<number> = new Set([

@@ -16,7 +16,11 @@ export async function keepLayout(session: Session, name: string, value: string):
   let found = await read();
   if (found === undefined) {
     const wrote = { query: WRITE, params: [...key, value] };
-    const outcome = await session.conditional(wrote, `the layout of ${name} was kept`, async () => (await read()) === value);
+    const outcome = await session.conditional(
+      wrote,
+      `the layout of ${name} was kept`,
+      async () => (await read()) === value,
+    );
     found = outcome.applied ? value : await read();
   }
   if (found === value) return;

@@ -18,26 +18,26 @@ export const viewTables: readonly string[] = [
   // One partition a name: who owns it, its checkpoint, and the heads of the views that it commits. So that one condition can
   // hold for the owner's epoch and for a head at once.
   `CREATE TABLE IF NOT EXISTS owned (
-    context text, name text, view text,
+    context text, name text, view_id text,
     owner text static, epoch int static, beat int static, value text static,
     version text, state text,
-    PRIMARY KEY ((context, name), view))`,
+    PRIMARY KEY ((context, name), view_id))`,
   // Under which name each view is committed; written once.
   `CREATE TABLE IF NOT EXISTS view_owner (
     context text, name text, version int, slice int, owner text,
     PRIMARY KEY ((context, name), version, slice))`,
   // Every keyed record of a view, by kind and hash in parts; versions in slots, each "run.n|text".
   `CREATE TABLE IF NOT EXISTS view_record (
-    context text, view text, part text, key text, ${slots},
-    PRIMARY KEY ((context, view, part), key))`,
+    context text, view_id text, part text, key text, ${slots},
+    PRIMARY KEY ((context, view_id, part), key))`,
   // Changes by the sequence of the first in an entry, in blocks; "run.n|text".
   `CREATE TABLE IF NOT EXISTS view_change (
-    context text, view text, reset int, block int, first bigint, entry text,
-    PRIMARY KEY ((context, view, reset, block), first))`,
+    context text, view_id text, reset int, block int, first bigint, entry text,
+    PRIMARY KEY ((context, view_id, reset, block), first))`,
   // Where the runs before those in a head ended.
   `CREATE TABLE IF NOT EXISTS view_seal (
-    context text, view text, number int, seals text,
-    PRIMARY KEY ((context, view), number))`,
+    context text, view_id text, number int, seals text,
+    PRIMARY KEY ((context, view_id), number))`,
   `CREATE TABLE IF NOT EXISTS snapshot (
     context text, tenant text, type text, id text, reducer int, fold_key text, content text,
     PRIMARY KEY ((context, tenant, type, id, reducer), fold_key))
