@@ -147,7 +147,12 @@ export async function failures<S extends Slot>(
 export function subjectOf<S extends Slot>(
   name: string,
   make: () => LayerProvider<S> | Promise<LayerProvider<S>>,
-  options: { readonly capabilities?: Capabilities; dispose?(provider: LayerProvider<S>): Promise<void> | void } = {},
+  options: {
+    readonly capabilities?: Capabilities;
+    /** The context of each `open`: where making an empty store costs much, one that nobody used is as good. */
+    context?(): string;
+    dispose?(provider: LayerProvider<S>): Promise<void> | void;
+  } = {},
 ): Subject<S> {
   return {
     name,
@@ -160,12 +165,13 @@ export function subjectOf<S extends Slot>(
     async open() {
       const provider = await make();
       const clock = new ManualClock();
+      const context = options.context?.() ?? 'contract';
       const layers: Layer<S>[] = [];
       let disposed = false;
       const restarts = lacks(provider.capabilities, 'survivesRestart') === undefined;
       const shares = lacks(provider.capabilities, 'multiProcess') === undefined;
       const openLayer = async (): Promise<Opened<S>> => {
-        const layer = await provider.create({ context: 'contract', clock, logger: silent });
+        const layer = await provider.create({ context, clock, logger: silent });
         await layer.connect();
         layers.push(layer);
         const opened: Opened<S> = {
