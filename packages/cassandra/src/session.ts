@@ -5,6 +5,7 @@
 import { ConcursusError, SystemClock, UnavailableError } from '@concursus/core';
 import type { Clock, LayerContext, LayerLogger } from '@concursus/core';
 import { auth, Client, policies, types, type ClientOptions, type QueryOptions } from 'cassandra-driver';
+import { guardControlConnection } from './driver-guard.js';
 import { closedError, mayHaveHappened, translated, unknownOutcomeError } from './errors.js';
 import { Gate } from './gate.js';
 import { Lanes } from './lanes.js';
@@ -121,6 +122,7 @@ export class Session {
     if (this.client !== undefined) return;
     await openSchema(this.keyspace, this.options, (keyspace) => new Client(this.clientOptions(keyspace)));
     const client = new Client(this.clientOptions(this.keyspace));
+    guardControlConnection(client, this.real);
     try {
       await client.connect();
     } catch (error) {
