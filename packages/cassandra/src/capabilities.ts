@@ -3,7 +3,7 @@ import type { Capabilities } from '@concursus/core';
 
 /** What `cassandra()` promises. */
 export const cassandraCapabilities: Capabilities = {
-  atomicAppend: { lacking: 'a logged batch is bounded in bytes, and one append may need several' },
+  atomicAppend: true,
   appendWithCheckpoint: {
     lacking: 'events and checkpoints are in different partitions, and no transaction spans them',
   },

@@ -279,6 +279,7 @@ export class CassandraViewStore extends ViewStore {
       this.watches.set(id, watch);
     }
     await watch.wait(after, signal);
+    if (watch.isIdle && this.watches.get(id) === watch) this.watches.delete(id);
   }
 
   async readNotes(view: ViewRef, prefix: string): Promise<readonly { key: string; value: WireValue }[]> {

@@ -5,6 +5,7 @@
 import { ConcursusError, SystemClock, UnavailableError } from '@concursus/core';
 import type { Clock, LayerContext, LayerLogger } from '@concursus/core';
 import { auth, Client, policies, types, type ClientOptions, type QueryOptions } from 'cassandra-driver';
+import { guardControlConnection } from './driver-guard.js';
 import { closedError, mayHaveHappened, translated, unknownOutcomeError } from './errors.js';
 import { Gate } from './gate.js';
 import { Lanes } from './lanes.js';
@@ -40,9 +41,10 @@ export interface Statement {
   readonly params: readonly unknown[];
 }
 
-/** What a conditional write came to; `found` are the columns its conditions saw when they did not hold. */
-export type Conditional =
-  { readonly applied: true } | { readonly applied: false; readonly found: types.Row | undefined };
+/** What a conditional write came to. */
+export interface Conditional {
+  readonly applied: boolean;
+}
 
 export interface BatchOptions {
   /** A logged batch is carried out wholly or not at all, also over partitions; it costs about twice the writes. Default false. */
@@ -55,6 +57,10 @@ const REQUESTS_MAX = 256;
 const WAITING_MAX = 65_536;
 /** Rows of one page of the driver; some 500 bytes each. */
 const FETCH_SIZE = 1_000;
+
+/** How long it is tried to find out what a conditional write came to, and the pause between two tries. */
+const FIND_OUT_MS = 5_000;
+const FIND_OUT_PAUSE_MS = 100;
 
 /** Conditional statements are never sent twice: whether the first was carried out is found out by reading. */
 class NeverAgain extends policies.retry.RetryPolicy {
@@ -81,8 +87,6 @@ export class Session {
   readonly context: string;
   /** The layer's clock: processing times, and what specs move by hand. */
   readonly clock: Clock;
-  /** Real time, for the rhythm of beats and polls: it goes on where a spec's clock stands still. */
-  readonly real: Clock = new SystemClock();
   readonly logger: LayerLogger;
   readonly keyspace: string;
   /** For conditional writes of one partition: they would only hinder each other. */
@@ -94,6 +98,8 @@ export class Session {
   constructor(
     readonly options: CassandraOptions,
     layer: LayerContext,
+    /** Real time, for the rhythm of beats and polls: it goes on where the layer's clock stands still. */
+    readonly real: Clock = new SystemClock(),
   ) {
     this.context = layer.context;
     this.clock = layer.clock;
@@ -116,6 +122,7 @@ export class Session {
     if (this.client !== undefined) return;
     await openSchema(this.keyspace, this.options, (keyspace) => new Client(this.clientOptions(keyspace)));
     const client = new Client(this.clientOptions(this.keyspace));
+    guardControlConnection(client, this.real);
     try {
       await client.connect();
     } catch (error) {
@@ -245,7 +252,7 @@ export class Session {
                   statements.map(({ query, params }) => ({ query, params: [...params] })),
                   { ...settings, logged: true },
                 );
-          return result.wasApplied() ? { applied: true } : { applied: false, found: result.first() ?? undefined };
+          return { applied: result.wasApplied() };
         } catch (error) {
           if (!mayHaveHappened(error)) throw translated(error);
           throw new Doubt(error);
@@ -255,13 +262,21 @@ export class Session {
       if (!(error instanceof Doubt)) throw error;
       doubt = error.cause;
     }
-    let applied: boolean;
-    try {
-      applied = await wasApplied();
-    } catch {
-      throw unknownOutcomeError(what, translated(doubt));
+    return { applied: await this.findOut(wasApplied, what, doubt) };
+  }
+
+  /** What cost the answer often costs the next request, too: connections are made anew. */
+  private async findOut(wasApplied: () => Promise<boolean>, what: string, doubt: unknown): Promise<boolean> {
+    const { real } = this;
+    const untilMs = real.monotonicMs() + FIND_OUT_MS;
+    for (;;) {
+      try {
+        return await wasApplied();
+      } catch {
+        if (!this.isOpen || real.monotonicMs() >= untilMs) throw unknownOutcomeError(what, translated(doubt));
+      }
+      await real.sleep(FIND_OUT_PAUSE_MS);
     }
-    return applied ? { applied: true } : { applied: false, found: undefined };
   }
 
   /** A read that sees every conditional write that was acknowledged, and ends those of the partition that are under way. */

@@ -24,6 +24,11 @@ export class Watch {
     for (const waiter of this.waiters) if (waiter.after < number) waiter.wake();
   }
 
+  /** Nobody waits. */
+  get isIdle(): boolean {
+    return this.waiters.size === 0;
+  }
+
   /** Wakes everybody: nothing may come any more. */
   end(): void {
     for (const waiter of this.waiters) waiter.wake();

@@ -1,5 +1,7 @@
 /** What the specs of this package share: the address of a real server, keyspaces of their own, and layers on them. */
+import { spawn, type ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { fileURLToPath } from 'node:url';
 import { SystemClock } from '@concursus/core';
 import type { Layer, LayerContext } from '@concursus/core';
 import { Client } from 'cassandra-driver';
@@ -60,4 +62,13 @@ export async function cleanUp(): Promise<void> {
   const client = new Client({ contactPoints: [...contactPoints], localDataCenter });
   await client.execute(`DROP KEYSPACE IF EXISTS "${keyspace}"`, [], { readTimeout: 30_000 });
   await client.shutdown();
+}
+
+const loader = new URL('../../../test/run-typescript.mjs', import.meta.url).href;
+
+/** Starts a TypeScript file of this folder as a process of its own. */
+export function startChild(file: string, args: readonly string[]): ChildProcess {
+  return spawn(process.execPath, ['--import', loader, fileURLToPath(new URL(file, import.meta.url)), ...args], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
 }
