@@ -1,4 +1,4 @@
-import { defineConfig } from 'vitest/config';
+import { configDefaults, defineConfig } from 'vitest/config';
 
 // Specs run from sources: the export condition "concursus-source" points each package at its src folder.
 export default defineConfig({
@@ -7,6 +7,8 @@ export default defineConfig({
   oxc: { decorator: { legacy: true, emitDecoratorMetadata: true } },
   test: {
     include: ['packages/*/test/**/*.spec.ts', 'sample-app/test/**/*.spec.ts', 'test/*.spec.ts'],
+    // Those need real servers: `npm run test:servers`.
+    exclude: [...configDefaults.exclude, '**/*.server.spec.ts'],
     setupFiles: ['reflect-metadata'],
     pool: 'forks',
     maxWorkers: 2,
