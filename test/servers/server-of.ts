@@ -23,10 +23,20 @@ export function serverOf<N extends ServerName>(name: N): ServerAddresses[N] {
   return address;
 }
 
+let bound = false;
+
+/** A worker goes on with its file when the run that started it is killed; its servers are to end with the run. */
+function endWithTheRun(): void {
+  if (bound) return;
+  bound = true;
+  process.once('disconnect', () => process.exit(1));
+}
+
 /** A server for this spec alone, to kill, pause and begin again; the spec stops it. Safe unless asked to be `fast`. */
 export function ownServer<N extends ServerName>(
   name: N,
   options: Pick<StartOptions, 'fast' | 'sync'> = {},
 ): Promise<RunningServer<N>> {
+  endWithTheRun();
   return startServer(name, { ...options, own: true });
 }

@@ -8,7 +8,7 @@ import type { Plugin } from 'vitest/config';
 import type { Reporter, TestModule, TestSpecification, Vitest } from 'vitest/node';
 import type { ServerAddresses, ServerName } from './server-kind.js';
 import { isServerName, serverKinds, serverNames } from './server-kinds.js';
-import { serversUsed } from './servers-used.js';
+import { serversUsed, type Use } from './servers-used.js';
 import { prepareServer, type RunningServer, startServer } from './start-server.js';
 
 const inCi = (process.env['CI'] ?? '') !== '' && process.env['CI'] !== 'false';
@@ -33,9 +33,8 @@ interface Counts {
 
 class ServerRun implements Reporter {
   readonly #running = new Map<ServerName, RunningServer>();
-  /** Why a server, shared or own, cannot be had. */
-  readonly #missing = new Map<ServerName, string>();
-  readonly #counts = new Map<ServerName, Counts>();
+  /** Why a server cannot be had; by use, as one of one's own may be lacking where the environment names a shared one. */
+  readonly #missing: Readonly<Record<Use['how'], Map<ServerName, string>>> = { shared: new Map(), own: new Map() };
   #root = '';
   #notRun: string[] = [];
 
@@ -48,16 +47,13 @@ class ServerRun implements Reporter {
 
   /** Awaited before the first file is loaded. */
   async onTestRunStart(specifications: readonly TestSpecification[]): Promise<void> {
-    const shared = new Set<ServerName>();
-    const own = new Set<ServerName>();
     this.#notRun = [];
+    const needed = { shared: new Set<ServerName>(), own: new Set<ServerName>() };
     for (const { moduleId } of specifications)
-      for (const [name, how] of this.#usedBy(moduleId))
-        if (isServerName(name)) (how === 'own' ? own : shared).add(name);
-    await Promise.all([
-      ...[...shared].map((name) => this.#start(name)),
-      ...[...own].filter((name) => !shared.has(name)).map((name) => this.#prepare(name)),
-    ]);
+      for (const { how, name } of usedBy(moduleId)) if (isServerName(name)) needed[how].add(name);
+    await Promise.all([...needed.shared].map((name) => this.#unlessMissing('shared', name, () => this.#start(name))));
+    // Afterwards, as starting the others has fetched most of it.
+    for (const name of needed.own) await this.#unlessMissing('own', name, () => prepareServer(name, say));
     const servers = Object.fromEntries([...this.#running].map(([name, { address }]) => [name, address]));
     for (const project of new Set(specifications.map((one) => one.project)))
       project.provide('servers', servers as Partial<ServerAddresses>);
@@ -66,94 +62,73 @@ class ServerRun implements Reporter {
   /** What is loaded instead of a spec that cannot run as it is; undefined for all others. */
   insteadOf(path: string): string | undefined {
     if (!path.endsWith('.server.spec.ts')) return undefined;
-    const used = [...this.#usedBy(path).keys()];
-    const unknown = used.filter((name) => !isServerName(name));
-    if (used.length === 0 || unknown.length > 0)
+    const used = usedBy(path);
+    if (used.length === 0 || used.some(({ name }) => !isServerName(name)))
       return failing('says which servers it uses', `Call serverOf or ownServer with one of ${serverNames.join(', ')}.`);
-    const missing = used.filter(isServerName).filter((name) => this.#missing.has(name));
-    if (missing.length === 0) return undefined;
-    const titles = missing.map((name) => serverKinds[name].title).join(' and ');
-    if (inCi) return failing(`has ${titles}`, missing.map((name) => this.#missing.get(name)).join('\n'));
+    const missing = new Map<ServerName, string>();
+    for (const { how, name } of used) {
+      const reason = isServerName(name) ? this.#missing[how].get(name) : undefined;
+      if (isServerName(name) && reason !== undefined) missing.set(name, reason);
+    }
+    if (missing.size === 0) return undefined;
+    const titles = [...missing.keys()].map((name) => serverKinds[name].title).join(' and ');
+    if (inCi) return failing(`has ${titles}`, [...missing.values()].join('\n'));
     this.#notRun.push(relative(this.#root, path));
     return `import { it } from 'vitest';\nit.skip(${JSON.stringify(`not run: there is no ${titles}`)}, () => undefined);\n`;
   }
 
   onTestRunEnd(modules: readonly TestModule[]): void {
-    this.#counts.clear();
+    const sums = new Map<ServerName, Counts>();
     for (const module of modules) {
-      const counts = { passed: 0, failed: 0, notRun: 0 };
-      for (const test of module.children.allTests()) {
-        const { state } = test.result();
-        counts[state === 'passed' || state === 'failed' ? state : 'notRun']++;
-      }
-      // A file that does not even load has no failed case of its own.
-      if (!module.ok() && counts.failed === 0) counts.failed++;
-      for (const name of [...this.#usedBy(module.moduleId).keys()].filter(isServerName)) {
-        const sum = this.#counts.get(name) ?? { passed: 0, failed: 0, notRun: 0 };
+      const counts = countsOf(module);
+      for (const name of new Set(usedBy(module.moduleId).map((use) => use.name))) {
+        if (!isServerName(name)) continue;
+        const sum = sums.get(name) ?? { passed: 0, failed: 0, notRun: 0 };
         for (const key of ['passed', 'failed', 'notRun'] as const) sum[key] += counts[key];
-        this.#counts.set(name, sum);
+        sums.set(name, sum);
       }
     }
-    console.log(`\n${this.#table()}`);
-    for (const [name, reason] of this.#missing) console.log(`\n${serverKinds[name].title} CANNOT BE HAD. ${reason}`);
+    console.log(`\n${this.#table(sums)}`);
+    const reasons = Object.values(this.#missing).flatMap((missing) => [...missing.values()]);
+    for (const reason of new Set(reasons)) console.log(`\nMISSING: ${reason}`);
     if (this.#notRun.length > 0) console.log(`\nNot run for want of a server:\n  ${this.#notRun.join('\n  ')}`);
-  }
-
-  #usedBy(path: string): ReadonlyMap<string, 'shared' | 'own'> {
-    return serversUsed(path, readFileSync(path, 'utf8'));
   }
 
   async #start(name: ServerName): Promise<void> {
     const before = this.#running.get(name);
     if (before !== undefined && before.ended === undefined) return;
     this.#running.delete(name);
-    this.#missing.delete(name);
     await before?.stop();
+    this.#running.set(name, await startServer(name, { fast: true, say }));
+  }
+
+  async #unlessMissing(how: Use['how'], name: ServerName, get: () => Promise<void>): Promise<void> {
+    this.#missing[how].delete(name);
     try {
-      this.#running.set(name, await startServer(name, { fast: true, say }));
+      await get();
     } catch (error) {
-      this.#miss(name, error);
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#missing[how].set(name, reason);
+      say(`MISSING: ${reason}`);
     }
   }
 
-  async #prepare(name: ServerName): Promise<void> {
-    this.#missing.delete(name);
-    try {
-      await prepareServer(name, say);
-    } catch (error) {
-      this.#miss(name, error);
-    }
-  }
-
-  #miss(name: ServerName, error: unknown): void {
-    const reason = error instanceof Error ? error.message : String(error);
-    this.#missing.set(name, reason);
-    say(`${serverKinds[name].title} CANNOT BE HAD. ${reason}`);
-  }
-
-  #table(): string {
+  /** A case counts for each server that its file uses. */
+  #table(sums: ReadonlyMap<ServerName, Counts>): string {
     const rows = [['server', 'version', 'found', 'ready in', 'passed', 'failed', 'not run', 'where']];
-    for (const name of serverNames) {
+    for (const [name, { passed, failed, notRun }] of sums) {
       const server = this.#running.get(name);
-      const counts = this.#counts.get(name);
-      if (server === undefined && counts === undefined) continue;
-      const { title } = serverKinds[name];
-      const found = server?.found ?? (this.#missing.has(name) ? 'MISSING' : 'own only');
-      const ready = server === undefined ? '' : `${(server.readyMs / 1_000).toFixed(1)} s`;
-      const { passed, failed, notRun } = counts ?? { passed: 0, failed: 0, notRun: 0 };
-      const where =
-        server === undefined ? '' : `${server.where}${server.ended === undefined ? '' : ` ENDED: ${server.ended}`}`;
-      rows.push([title, server?.version ?? '', found, ready, String(passed), String(failed), String(notRun), where]);
+      const missing = this.#missing.shared.has(name) || this.#missing.own.has(name);
+      const told =
+        server === undefined
+          ? [missing ? 'MISSING' : 'own only', '']
+          : [server.found, `${(server.readyMs / 1_000).toFixed(1)} s`];
+      const where = [server?.where, server?.ended].filter((part) => part !== undefined).join(' ENDED: ');
+      const { title, version } = serverKinds[name];
+      rows.push([title, server?.version ?? version, ...told, String(passed), String(failed), String(notRun), where]);
     }
-    const widths = rows[0]?.map((_, at) => Math.max(...rows.map((row) => (row[at] ?? '').length))) ?? [];
-    return rows
-      .map((row) =>
-        row
-          .map((cell, at) => cell.padEnd(widths[at] ?? 0))
-          .join('  ')
-          .trimEnd(),
-      )
-      .join('\n');
+    const widths = rows[0]?.map((_, at) => Math.max(...rows.map((row) => row[at]?.length ?? 0))) ?? [];
+    return rows.map((row) => row.map((cell, at) => cell.padEnd(widths[at] ?? 0)).join('  ')).join('\n');
   }
 
   async #end(): Promise<void> {
@@ -166,6 +141,21 @@ class ServerRun implements Reporter {
         );
     await Promise.all(servers.map((server) => server.stop()));
   }
+}
+
+function usedBy(path: string): readonly Use[] {
+  return serversUsed(path, readFileSync(path, 'utf8'));
+}
+
+function countsOf(module: TestModule): Counts {
+  const counts = { passed: 0, failed: 0, notRun: 0 };
+  for (const test of module.children.allTests()) {
+    const { state } = test.result();
+    counts[state === 'passed' || state === 'failed' ? state : 'notRun']++;
+  }
+  // A file that does not even load has no failed case of its own.
+  if (!module.ok() && counts.failed === 0) counts.failed++;
+  return counts;
 }
 
 /** A spec that fails with a reason. */

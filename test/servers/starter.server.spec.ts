@@ -5,18 +5,37 @@
 import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client } from 'cassandra-driver';
 import { type Admin, Kafka, logLevel } from 'kafkajs';
-import { afterAll, afterEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, describe, expect, it, vi } from 'vitest';
 import { type CassandraAddress, type KafkaAddress, ownServer, type RunningServer, serverOf } from './index.js';
 import { cassandraKind } from './cassandra-kind.js';
 import { containerEngine } from './container.js';
 import { freePorts } from './free-ports.js';
+import { fetchJars, findJava } from './jars.js';
 import { kafkaKind } from './kafka-kind.js';
+import type { LocalPlan, Place, Program, ServerKind } from './server-kind.js';
+import { serversUsed } from './servers-used.js';
 import { startKind, startServer } from './start-server.js';
+
+/** Plans of processes and jars are not asked for where an engine answers. */
+const inContainers = (await containerEngine()) !== undefined;
+
+/** Several starts, on a machine that has other things to do. */
+const STARTING = { timeout: 300_000 };
 
 const servers: RunningServer[] = [];
 const folders: string[] = [];
@@ -153,7 +172,7 @@ describe("the run's Kafka", () => {
   });
 });
 
-describe('a Cassandra of its own', () => {
+describe('a Cassandra of its own', STARTING, () => {
   it('has its rows after a restart, and after it was killed at once, on the same port', async () => {
     const server = await own('cassandra');
     await withCassandra(server.address, async (client) => {
@@ -173,7 +192,7 @@ describe('a Cassandra of its own', () => {
   });
 });
 
-describe('a Kafka of its own', () => {
+describe('a Kafka of its own', STARTING, () => {
   it('has its messages after a restart and after it was killed, and a kill is noticed', async () => {
     const server = await own('kafka');
     expect(server.ended).toBeUndefined();
@@ -189,17 +208,13 @@ describe('a Kafka of its own', () => {
     expect(await server.logTail(3)).toMatch(/^.+\n.+\n.+$/);
   });
 
-  it('answers nobody while it is paused, and everybody after that', async () => {
+  it('answers nobody while it is paused, everybody after that, and is gone with its data when it is stopped paused', async () => {
     const server = await own('kafka');
     await server.pause();
     expect(server.ended).toBeUndefined();
     await expect(kafkaKind.ask(server.address)).rejects.toThrow();
     await server.resume();
     await kafkaKind.ask(server.address);
-  });
-
-  it('is gone with its data when it is stopped, also while it is paused', async () => {
-    const server = await own('kafka');
     await server.pause();
     await server.stop();
     expect(server.ended).toBeDefined();
@@ -230,21 +245,45 @@ describe('a Kafka of its own', () => {
   });
 });
 
-describe('a start that cannot succeed', () => {
+describe('a start that cannot succeed', STARTING, () => {
   it('says why, with the end of the log, and leaves nothing running', async () => {
-    const broken = {
+    const broken: ServerKind<'kafka'> = {
       ...kafkaKind,
+      containerArguments: () => ['--env', 'KAFKA_PROCESS_ROLES=spectator'],
       local: {
         ...kafkaKind.local,
-        plan: (...given: Parameters<typeof kafkaKind.local.plan>) => {
-          const plan = kafkaKind.local.plan(...given);
-          return { ...plan, files: { ...plan.files, 'server.properties': 'process.roles=spectator\n' } };
-        },
+        plan: (program, place) => withProperties(program, place, () => 'process.roles=spectator\n'),
       },
     };
     await expect(startKind(broken, { own: true })).rejects.toThrow(
       /ended while it started: exit code [\s\S]*end of the log of Kafka[\s\S]*spectator/,
     );
+  });
+
+  it.skipIf(inContainers)('is tried once more when somebody was quicker to take its port', async () => {
+    const other = createServer().listen(0, '127.0.0.1');
+    await once(other, 'listening');
+    const taken = (other.address() as AddressInfo).port;
+    let attempts = 0;
+    const late: ServerKind<'kafka'> = {
+      ...kafkaKind,
+      local: {
+        ...kafkaKind.local,
+        plan: (program, place) =>
+          withProperties(program, place, (text) =>
+            // The port of the controller: that of the clients would be answered by the other.
+            attempts++ === 0 ? text.replaceAll(String(place.ports[1]), String(taken)) : text,
+          ),
+      },
+    };
+    const said: string[] = [];
+    try {
+      servers.push(await startKind(late, { own: true, say: (line) => said.push(line) }));
+      expect(attempts).toBe(2);
+      expect(said.join('\n')).toMatch(/trying once more/);
+    } finally {
+      other.close();
+    }
   });
 
   it('says which variable names a server that does not answer', async () => {
@@ -278,10 +317,59 @@ describe('a container engine', () => {
   });
 
   it('is none when there is no command', async () => {
-    mkdirSync(join(folder(), 'empty'));
-    expect(await containerEngine({ PATH: join(folders.at(-1) ?? '', 'empty') })).toBeUndefined();
+    expect(await containerEngine({ PATH: folder() })).toBeUndefined();
   });
 });
+
+describe.skipIf(inContainers)('jars', () => {
+  const set = { name: 'tiny', version: '1', artifacts: ['org.hamcrest:hamcrest:2.2'] };
+  const quiet = (): void => undefined;
+
+  it('are fetched once, and again when the fetch was broken off', async () => {
+    const cache = folder();
+    vi.stubEnv('CONCURSUS_SERVERS_CACHE', cache);
+    try {
+      const lib = await fetchJars(set, quiet);
+      expect(lib).toBe(join(cache, 'tiny-1', 'lib'));
+      expect(readdirSync(lib)).toEqual(['hamcrest-2.2.jar']);
+      const size = statSync(join(lib, 'hamcrest-2.2.jar')).size;
+      rmSync(join(cache, 'tiny-1', '.complete'));
+      writeFileSync(join(lib, 'hamcrest-2.2.jar'), 'half a jar');
+      writeFileSync(join(lib, 'another.jar'), 'of an older set');
+      await fetchJars(set, quiet);
+      expect(readdirSync(lib)).toEqual(['hamcrest-2.2.jar']);
+      expect(statSync(join(lib, 'hamcrest-2.2.jar')).size).toBe(size);
+      expect(readdirSync(cache)).toEqual(['tiny-1']);
+      // Complete: nothing is run.
+      vi.stubEnv('PATH', folder());
+      expect(await fetchJars(set, quiet)).toBe(lib);
+      await expect(fetchJars({ ...set, version: '2' }, quiet)).rejects.toThrow(/no Maven/);
+      await expect(findJava({})).rejects.toThrow(/no Java/);
+    } finally {
+      vi.unstubAllEnvs();
+    }
+  });
+});
+
+describe('the text of a spec', () => {
+  it('says which servers it uses, each use once, and its folder says it for one that does not', () => {
+    const used = (path: string, text: string): readonly string[] =>
+      serversUsed(path, text).map(({ how, name }) => `${how} ${name}`);
+    const text = "ownServer('kafka'); serverOf('kafka'); ownServer(\n  'kafka', {})";
+    expect(used('test/a.server.spec.ts', text)).toEqual(['own kafka', 'shared kafka']);
+    expect(used('/x/packages/kafka/test/a.server.spec.ts', 'it()')).toEqual(['shared kafka']);
+    expect(used('/x/packages/kafka/test/a.server.spec.ts', "serverOf('cassandra')")).toEqual(['shared cassandra']);
+    expect(used('/x/sample-app/test/a.server.spec.ts', 'it()')).toEqual([]);
+  });
+});
+
+function withProperties(program: Program, place: Place, change: (text: string) => string): LocalPlan {
+  const plan = kafkaKind.local.plan(program, place);
+  return {
+    ...plan,
+    files: { ...plan.files, 'server.properties': change(plan.files['server.properties'] ?? '') },
+  };
+}
 
 /** A zombie is gone. */
 function runs(pid: number): boolean {
