@@ -164,6 +164,7 @@ describe('a file', () => {
       'packages/',
       'packages/core/src/',
       'packages/lmdb/src/',
+      'packages/cassandra/src/',
       'packages/testing/src/',
       'sample-app/src/',
     ];
@@ -219,5 +220,6 @@ const planted: Readonly<Record<string, string>> = {
   'packages/core/src/time/any.ts': 'export const one = (value: any): unknown => value;',
   'packages/lmdb/src/sideways.ts': "import { verify } from '@concursus/testing';\nexport const one = verify;",
   'packages/lmdb/src/inside.ts': "import { Clock } from '../../core/src/ports/clock.js';\nexport const one = Clock;",
+  'packages/cassandra/src/sideways.ts': "import { lmdb } from '@concursus/lmdb';\nexport const one = lmdb;",
   'packages/testing/src/runner.ts': "import { it } from 'vitest';\nexport const one = it;",
 };

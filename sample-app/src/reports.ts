@@ -54,9 +54,19 @@ async function send(path: string, url: URL): Promise<number> {
         text = lines.pop() ?? '';
         for (const line of lines) {
           last = line;
-          const total = JSON.parse(line) as { line: number; recorded: number; rejected: number };
+          const total = JSON.parse(line) as {
+            line: number;
+            recorded: number;
+            rejected: number;
+            buffered?: number;
+          };
           if (!stdin)
-            bar.update(sent, size, `line ${total.line}: ${total.recorded} recorded, ${total.rejected} rejected`);
+            bar.update(
+              sent,
+              size,
+              `line ${total.line}: ${total.recorded} recorded, ${total.rejected} rejected` +
+                (total.buffered === undefined ? '' : `, ${total.buffered} buffered`),
+            );
         }
       });
       response.on('end', () => {

@@ -20,6 +20,7 @@ export interface Answer {
   readonly repeated: number;
   readonly conflicting: number;
   readonly rejected: number;
+  readonly buffered?: number;
   readonly rejections: readonly { readonly line: number; readonly code: string; readonly reason: string }[];
 }
 
@@ -84,8 +85,8 @@ export async function postLines(url: string, lines: readonly string[]): Promise<
   const response = await post(url, lines.join('\n'));
   const answer = (await response.json()) as Answer;
   if (response.status !== 200) throw new Error(`${response.status} ${JSON.stringify(answer).slice(0, 500)}`);
-  const { received, recorded, repeated, conflicting, rejected } = answer;
-  if (recorded + repeated + conflicting + rejected !== received)
+  const { received, recorded, repeated, conflicting, rejected, buffered = 0 } = answer;
+  if (recorded + repeated + conflicting + rejected + buffered !== received)
     throw new Error(`${JSON.stringify(answer).slice(0, 300)} does not add up`);
   return answer;
 }
@@ -143,16 +144,16 @@ export async function differences(url: string, truth: Truth): Promise<string[]> 
 }
 
 /** Waits until every figure equals the truth; resolves to what still differs after the 5 s that views may trail. */
-export async function settled(url: string, truth: Truth, withinMs = 5_000): Promise<string[]> {
+export async function settled(url: string, truth: Truth, withinMs = 5_000, everyMs = 50): Promise<string[]> {
   const until = performance.now() + withinMs;
   for (;;) {
     const found = await differences(url, truth);
     if (found.length === 0 || performance.now() > until) return found;
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await new Promise((resolve) => setTimeout(resolve, everyMs));
   }
 }
 
-interface Report {
+export interface Report {
   readonly source: string;
   readonly flight: string;
   readonly type: string;

@@ -11,6 +11,8 @@ import { inMemory } from './memory/in-memory.provider.js';
 import { ConfigurationError } from './model/errors.js';
 import { SystemClock } from './ports/clock.js';
 import type { Layer, LayerContext, LayerProvider, Slot } from './ports/layer.js';
+import { relaysOf } from './pipeline/relay-selection.js';
+import type { RelayWork } from './pipeline/relay.js';
 import { Pacer } from './projection/pacer.js';
 import { projectionModel, type ProjectionInstance } from './projection/projection-model.js';
 import type { ProjectionModel } from './projection/projection.js';
@@ -29,6 +31,8 @@ export interface Boot {
     readonly durable: Layer<'durable'> | undefined;
     readonly transient: Layer<'transient'> | undefined;
   };
+  /** What publishes recorded events, made and not connected. */
+  readonly relays: readonly RelayWork[];
   /** What was found before the other providers were made; undefined with a problem. */
   readonly explored: Explored | undefined;
   /** Looks again: providers made by a factory show their class only once it is done. */
@@ -53,17 +57,20 @@ export async function boot(context: string, container: ModulesContainer, given: 
   let problem: unknown;
   let persistent: LayerProvider<'persistent'> = options.persistent ?? inMemory();
   let checked = options;
+  let relays: readonly RelayWork[] = [];
   try {
     checkOptions(context, given);
     explored = explore(container);
     registry = new EventRegistry(context, [...explored.aggregates.get(context)!] as AggregateLike[], {
       classValidator: await loadClassValidator(),
     });
+    relays = relaysOf(checked.publish ?? [], registry, { context, clock, logger });
   } catch (error) {
     problem = error;
     // The rest of the container can be made; the start fails before anything is used.
     persistent = inMemory();
     checked = {};
+    relays = [];
   }
   const make = <S extends Slot>(provider: LayerProvider<S>): Layer<S> | Promise<Layer<S>> =>
     provider.create({ context, clock, logger } satisfies LayerContext);
@@ -76,6 +83,7 @@ export async function boot(context: string, container: ModulesContainer, given: 
       durable: checked.durable === undefined ? undefined : await make(checked.durable),
       transient: checked.transient === undefined ? undefined : await make(checked.transient),
     },
+    relays,
     explored,
     explore: () => explore(container),
     registry: registry ?? new EventRegistry(context, []),

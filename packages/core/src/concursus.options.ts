@@ -4,6 +4,7 @@ import { ConfigurationError } from './model/errors.js';
 import { limits } from './model/limits.js';
 import { utf8Length } from './model/text.js';
 import type { Clock } from './ports/clock.js';
+import type { RelayProvider } from './ports/event-relay.js';
 import type { LayerProvider, Slot } from './ports/layer.js';
 import { TimePolicies, type TimeOptions } from './time/time-options.js';
 import type { SnapshotOptions } from './query/snapshots.js';
@@ -19,6 +20,8 @@ export interface ConcursusOptions {
   readonly durable?: LayerProvider<'durable'>;
   /** A shared, disposable cache. Default: none. */
   readonly transient?: LayerProvider<'transient'>;
+  /** Relays: each publishes recorded events to another system, from a checkpoint of its own. The store waits for none. */
+  readonly publish?: readonly RelayProvider[];
   /** The only source of time. Default: the machine's. */
   readonly clock?: Clock;
   /** Keep the catalogue of living aggregates. Default true. */
@@ -76,6 +79,7 @@ const KNOWN: Readonly<Record<keyof ConcursusOptions, true>> = {
   persistent: true,
   durable: true,
   transient: true,
+  publish: true,
   clock: true,
   catalogue: true,
   autoStart: true,
@@ -144,6 +148,7 @@ export function checkOptions(context: string, options: ConcursusOptions): void {
       },
     );
   }
+  checkRelays(context, options.publish);
   timePolicies(options);
   whole('batchSizeMax', options.batchSizeMax, 1, limits.appendEvents);
   whole('publishQueueMax', options.publishQueueMax, 1, 10_000_000);
@@ -151,6 +156,51 @@ export function checkOptions(context: string, options: ConcursusOptions): void {
   whole('leaseMs', options.leaseMs, 100, 600_000);
   checkSnapshots(options.snapshots);
   checkRebuild(options.rebuild);
+}
+
+/** Up to 100 letters, digits, dots, dashes and underscores: names of checkpoints and owner rows. */
+const RELAY_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
+
+function checkRelays(context: string, relays: ConcursusOptions['publish']): void {
+  if (relays === undefined) return;
+  if (!Array.isArray(relays)) {
+    throw new ConfigurationError('INVALID_OPTION', `The option publish of the context "${context}" is no list.`, {
+      fix: 'Give a list of relays: publish: [inMemoryRelay()].',
+    });
+  }
+  const names = new Set<string>();
+  for (const relay of relays as readonly Partial<RelayProvider>[]) {
+    if (relay?.slot !== 'publish') {
+      throw new ConfigurationError(
+        'WRONG_SLOT',
+        `The list publish of the context "${context}" has ${relay?.name === undefined ? String(relay) : `"${relay.name}"`}, which is no relay.`,
+        { fix: 'Put relays there, such as inMemoryRelay() returns; layers go to persistent, durable and transient.' },
+      );
+    }
+    const { name, from } = relay;
+    if (typeof name !== 'string' || !RELAY_NAME.test(name)) {
+      throw new ConfigurationError(
+        'INVALID_OPTION',
+        `A relay of the context "${context}" is named "${String(name)}".`,
+        {
+          fix: 'Name it with up to 100 letters, digits, dots, dashes and underscores.',
+        },
+      );
+    }
+    if (from !== undefined && from !== 'beginning' && from !== 'end') {
+      throw new ConfigurationError('INVALID_OPTION', `The relay "${name}" begins at "${String(from)}".`, {
+        fix: "Let it begin at the 'beginning' of the feed or at its 'end'.",
+      });
+    }
+    if (names.has(name)) {
+      throw new ConfigurationError(
+        'DUPLICATE_RELAY',
+        `Two relays of the context "${context}" are named "${name}": they would share one checkpoint, and each publish a part.`,
+        { fix: 'Give each its own name.' },
+      );
+    }
+    names.add(name);
+  }
 }
 
 function checkRebuild(rebuild: ConcursusOptions['rebuild']): void {

@@ -12,10 +12,11 @@ import type {
 import { Logger } from '@nestjs/common';
 import type { Boot } from './concursus.boot.js';
 import { DEFAULT_CONTEXT } from './concursus.options.js';
-import { ConfigurationError } from './model/errors.js';
+import { ConcursusError, ConfigurationError } from './model/errors.js';
 import type { BatchMiddleware } from './pipeline/middleware.js';
 import type { Deduplicator } from './pipeline/deduplicator.js';
 import type { EventBus } from './pipeline/event-bus.js';
+import { RelayRunner, type RelayState } from './pipeline/relay.js';
 import type { Clock } from './ports/clock.js';
 import type { CheckpointStore } from './ports/checkpoint-store.js';
 import type { EventFeed } from './ports/event-feed.js';
@@ -33,6 +34,7 @@ import {
   checkNeeds,
   handlerConsumers,
   methodOf,
+  need,
   placeCorrections,
   placeHandlers,
   refuseScoped,
@@ -60,6 +62,7 @@ export class Concursus
 {
   private readonly logger: Logger;
   private handlers: HandlerRunner | undefined;
+  private relayRunner: RelayRunner | undefined;
   /** Projections are. */
   private started = false;
   /** Handlers are. */
@@ -78,6 +81,11 @@ export class Concursus
   /** What runs its durable and persistent handlers, and what settles; undefined before `onModuleInit`. @internal */
   get handlerRunner(): HandlerRunner | undefined {
     return this.handlers;
+  }
+
+  /** How each relay is doing, as this process sees it; empty before `onModuleInit`. */
+  relays(): readonly RelayState[] {
+    return this.relayRunner?.states() ?? [];
   }
 
   /** Checks the wiring, connects the layers and says what was found. @throws ConfigurationError with the class, the module and the fix */
@@ -100,6 +108,7 @@ export class Concursus
       );
     }
     checkNeeds(boot.persistent, handlers, mine);
+    for (const { provider } of boot.relays) need(boot.persistent, 'feed', `The relay "${provider.name}"`);
     const consumers = handlerConsumers(handlers, corrections);
     const names = consumers.map(({ name }) => name);
     const settlings = placeSettlings(explored, boot.context, boot.registry, boot.persistent, names);
@@ -132,6 +141,7 @@ export class Concursus
     await boot.layers.persistent.connect();
     await boot.layers.durable?.connect();
     await boot.layers.transient?.connect();
+    await this.connectRelays();
     await this.parts.deduplicator?.open(this.parts.checkpoints);
     this.handlers = new HandlerRunner(
       {
@@ -148,6 +158,31 @@ export class Concursus
       [...consumers, ...settlings.map((one) => new SettlingModel(one.consumer, this.parts.snapshots))],
       options.leaseMs === undefined ? {} : { leaseMs: options.leaseMs },
     );
+    this.relayRunner = new RelayRunner(
+      {
+        feed: this.parts.feed,
+        checkpoints: this.parts.checkpoints,
+        clock: this.parts.clock,
+        logger: this.logger,
+        process: boot.process,
+      },
+      boot.relays,
+      options.leaseMs === undefined ? {} : { leaseMs: options.leaseMs },
+    );
+  }
+
+  /** A relay that is wired wrongly ends the start; one whose other side does not answer yet is connected later. */
+  private async connectRelays(): Promise<void> {
+    await Promise.all(
+      this.parts.boot.relays.map(async ({ provider, relay }) => {
+        try {
+          await relay.connect();
+        } catch (error) {
+          if (!ConcursusError.isInstance(error) || !error.retryable) throw error;
+          this.logger.warn(`The relay "${provider.name}" is not connected yet: ${error.message}`);
+        }
+      }),
+    );
   }
 
   async onApplicationBootstrap(): Promise<void> {
@@ -162,6 +197,7 @@ export class Concursus
     this.handling = true;
     await this.parts.bus.startBuffer();
     await this.handlers?.start();
+    await this.relayRunner?.start();
     await this.startViews();
   }
 
@@ -187,9 +223,14 @@ export class Concursus
   }
 
   async onApplicationShutdown(): Promise<void> {
-    const { layers } = this.parts.boot;
+    const { layers, relays } = this.parts.boot;
     await inTurn([
       () => this.drain(),
+      ...relays.map(
+        ({ relay }) =>
+          () =>
+            relay.close(),
+      ),
       () => layers.transient?.close(),
       () => layers.durable?.close(),
       () => layers.persistent.close(),
@@ -201,6 +242,7 @@ export class Concursus
     await inTurn([
       // A buffer that ends with the process is emptied first; one that survives is taken up again by the next start.
       () => this.parts.bus.drain(durable?.drain === undefined ? undefined : () => durable.drain!()),
+      () => (this.handling ? this.relayRunner?.stop() : undefined),
       () => (this.handling ? this.handlers?.stop() : undefined),
       () => (this.started ? this.parts.runner.stop() : undefined),
       () => this.parts.snapshots?.stop(),

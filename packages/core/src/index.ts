@@ -107,6 +107,15 @@ export {
 export { EventFeed, type FeedPage } from './ports/event-feed.js';
 export { EventTransport, type TransportItem, type TransportSubscription } from './ports/event-transport.js';
 export {
+  EventRelay,
+  relayKey,
+  relayKeyText,
+  type RelayContext,
+  type RelayProvider,
+  type RelaySelection,
+  type RelayTarget,
+} from './ports/event-relay.js';
+export {
   ViewStore,
   type ChangeRecord,
   type Fields,
@@ -141,6 +150,12 @@ export type {
 
 // In-memory providers: the reference.
 export { inMemory, inMemoryCache, inMemoryTransport, type InMemoryOptions } from './memory/in-memory.provider.js';
+export {
+  inMemoryRelay,
+  type InMemoryRelayOptions,
+  type InMemoryRelayProvider,
+  type PublishedEvent,
+} from './memory/in-memory-relay.js';
 
 // Pipeline: the road from a caller to the store.
 export { EventBus, type EventBusOptions } from './pipeline/event-bus.js';
@@ -169,6 +184,8 @@ export {
 } from './pipeline/middleware.js';
 export { Deduplicator, incarnationOf, type DeduplicatorOptions } from './pipeline/deduplicator.js';
 export { Publisher, type FactConsumer, type TransientHandler } from './pipeline/publisher.js';
+export { relayRow, RelayRunner, type RelayRunnerParts, type RelayState, type RelayWork } from './pipeline/relay.js';
+export { selectionOf, type Selection } from './pipeline/relay-selection.js';
 export {
   QuarantineService,
   type QuarantinePage,

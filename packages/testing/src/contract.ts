@@ -10,17 +10,33 @@ import {
   type Capabilities,
   type Capability,
   type ErrorCode,
+  type EventRelay,
   type Layer,
   type LayerProvider,
   type PortsBySlot,
+  type PublishedEvent,
+  type RelayContext,
+  type RelayProvider,
   type Slot,
 } from '@concursus/core';
 import assert from 'node:assert/strict';
 import { ManualClock } from './manual-clock.js';
 
-/** One layer under test, open and empty. */
-export interface Opened<S extends Slot> {
-  readonly ports: PortsBySlot[S];
+/** What can be under test: the layers, and relays. */
+export interface PortsUnderTest extends PortsBySlot {
+  readonly publish: {
+    readonly eventRelay: EventRelay;
+    /** What a reader on the other side finds, those of one aggregate in order. */
+    received(): Promise<readonly PublishedEvent[]>;
+  };
+}
+
+/** A slot, or the list of relays. */
+export type Testable = keyof PortsUnderTest;
+
+/** One layer or relay under test, open and empty. */
+export interface Opened<S extends Testable> {
+  readonly ports: PortsUnderTest[S];
   /** The layer's clock. */
   readonly clock: ManualClock;
   /** Closes it and opens it anew over the same data, as a restart does. Only where `survivesRestart` is promised. */
@@ -32,7 +48,7 @@ export interface Opened<S extends Slot> {
 }
 
 /** What a contract is verified against. */
-export interface Subject<S extends Slot> {
+export interface Subject<S extends Testable> {
   readonly name: string;
   readonly capabilities: Capabilities;
   /** Opens an empty layer: no two of them share anything. */
@@ -44,7 +60,7 @@ export interface World {
   readonly runs: number;
 }
 
-export interface ContractCase<S extends Slot> {
+export interface ContractCase<S extends Testable> {
   /** A sentence of behaviour. */
   readonly name: string;
   /** Without this capability the case does not apply; then `refuses` does, if there is one. */
@@ -54,7 +70,7 @@ export interface ContractCase<S extends Slot> {
   refuses?(opened: Opened<S>, world: World): Promise<void>;
 }
 
-export interface Contract<S extends Slot> {
+export interface Contract<S extends Testable> {
   /** The port's name. */
   readonly name: string;
   readonly cases: readonly ContractCase<S>[];
@@ -67,12 +83,12 @@ export interface Runner {
 }
 
 /** How a case stands to a subject: as it is, as its refusal, or not promised (with the reason, so that no lack is silent). */
-interface Planned<S extends Slot> {
+interface Planned<S extends Testable> {
   readonly name: string;
   readonly run: ((opened: Opened<S>, world: World) => Promise<void>) | undefined;
 }
 
-function plan<S extends Slot>(each: ContractCase<S>, subject: Subject<S>): Planned<S> {
+function plan<S extends Testable>(each: ContractCase<S>, subject: Subject<S>): Planned<S> {
   const reason = each.needs === undefined ? undefined : lacks(subject.capabilities, each.needs);
   if (reason === undefined) return { name: each.name, run: each.run };
   if (each.refuses !== undefined) {
@@ -81,7 +97,7 @@ function plan<S extends Slot>(each: ContractCase<S>, subject: Subject<S>): Plann
   return { name: `does not promise (${each.needs} is lacking: ${reason}): ${each.name}`, run: undefined };
 }
 
-async function runOn<S extends Slot>(planned: Planned<S>, subject: Subject<S>, world: World): Promise<void> {
+async function runOn<S extends Testable>(planned: Planned<S>, subject: Subject<S>, world: World): Promise<void> {
   if (planned.run === undefined) return;
   const opened = await subject.open();
   try {
@@ -98,7 +114,7 @@ async function runOn<S extends Slot>(planned: Planned<S>, subject: Subject<S>, w
  * @example
  * verifyContract(eventStoreContract, subjectOf('in-memory', () => inMemory()), { describe, it });
  */
-export function verifyContract<S extends Slot>(
+export function verifyContract<S extends Testable>(
   contract: Contract<S>,
   subject: Subject<S>,
   runner: Runner,
@@ -121,7 +137,7 @@ export interface Failure {
 }
 
 /** Runs the cases one after the other and tells which failed; with `first`, only until one did. A case that takes longer than `caseMs` (default 10 s) failed. */
-export async function failures<S extends Slot>(
+export async function failures<S extends Testable>(
   contract: Contract<S>,
   subject: Subject<S>,
   options: { readonly runs?: number; readonly first?: boolean; readonly caseMs?: number } = {},
@@ -147,7 +163,12 @@ export async function failures<S extends Slot>(
 export function subjectOf<S extends Slot>(
   name: string,
   make: () => LayerProvider<S> | Promise<LayerProvider<S>>,
-  options: { readonly capabilities?: Capabilities; dispose?(provider: LayerProvider<S>): Promise<void> | void } = {},
+  options: {
+    readonly capabilities?: Capabilities;
+    /** The context of each `open`: where making an empty store costs much, one that nobody used is as good. */
+    context?(): string;
+    dispose?(provider: LayerProvider<S>): Promise<void> | void;
+  } = {},
 ): Subject<S> {
   return {
     name,
@@ -160,16 +181,18 @@ export function subjectOf<S extends Slot>(
     async open() {
       const provider = await make();
       const clock = new ManualClock();
+      const context = options.context?.() ?? 'contract';
       const layers: Layer<S>[] = [];
       let disposed = false;
       const restarts = lacks(provider.capabilities, 'survivesRestart') === undefined;
       const shares = lacks(provider.capabilities, 'multiProcess') === undefined;
       const openLayer = async (): Promise<Opened<S>> => {
-        const layer = await provider.create({ context: 'contract', clock, logger: silent });
+        const layer = await provider.create({ context, clock, logger: silent });
         await layer.connect();
         layers.push(layer);
         const opened: Opened<S> = {
-          ports: layer.ports,
+          // The same by `S`, which the compiler does not see through the wider index.
+          ports: layer.ports as PortsUnderTest[S],
           clock,
           close: async () => {
             // In reverse order of opening; closing twice is closing once.
@@ -190,6 +213,51 @@ export function subjectOf<S extends Slot>(
         return opened;
       };
       return openLayer();
+    },
+  };
+}
+
+/** Of a relay: it declares nothing that a case could need. */
+const relayCapabilities: Capabilities = {
+  atomicAppend: { lacking: 'a relay is no store' },
+  appendWithCheckpoint: { lacking: 'a relay is no store' },
+  conditionalAppend: { lacking: 'a relay is no store' },
+  knownAt: { lacking: 'a relay is no store' },
+  feed: { lacking: 'a relay is no store' },
+  transactionalViews: { lacking: 'a relay is no store' },
+  survivesRestart: { lacking: 'its other side is not told to stop' },
+  multiProcess: { lacking: 'its owner row sees to it' },
+};
+
+/**
+ * The subject of a relay: each `open` makes one of its own in the context `contract`, for the aggregate types `parcel` and `truck`.
+ * @param make called for each `open`: the provider, and what a reader of its other side finds
+ */
+export function relaySubjectOf(
+  name: string,
+  make: () => {
+    readonly provider: RelayProvider;
+    received(context: RelayContext): Promise<readonly PublishedEvent[]>;
+    dispose?(): Promise<void> | void;
+  },
+): Subject<'publish'> {
+  return {
+    name,
+    capabilities: relayCapabilities,
+    async open() {
+      const made = make();
+      const clock = new ManualClock();
+      const context = { context: 'contract', clock, logger: silent, aggregateTypes: ['parcel', 'truck'] };
+      const eventRelay = made.provider.create(context);
+      await eventRelay.connect();
+      return {
+        ports: { eventRelay, received: () => made.received(context) },
+        clock,
+        close: async () => {
+          await eventRelay.close();
+          await made.dispose?.();
+        },
+      };
     },
   };
 }

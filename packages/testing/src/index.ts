@@ -3,6 +3,7 @@ export {
   eventually,
   failures,
   refused,
+  relaySubjectOf,
   soon,
   subjectOf,
   verifyContract,
@@ -10,8 +11,10 @@ export {
   type ContractCase,
   type Failure,
   type Opened,
+  type PortsUnderTest,
   type Runner,
   type Subject,
+  type Testable,
   type World,
 } from './contract.js';
 export { ManualClock } from './manual-clock.js';
@@ -47,6 +50,7 @@ export {
   transientCacheContract,
 } from './coordination.contract.js';
 export { eventTransportContract, smallItemsMax, transportBoundContract } from './event-transport.contract.js';
+export { eventRelayContract } from './event-relay.contract.js';
 export { Faults, type Fault, type FaultKind } from './faulty-port.js';
 export { scenario, Scenario, type ScenarioContext } from './scenario.js';
 export { MemoryContext, type Part, type ProjectionClass } from './memory-context.js';

@@ -10,6 +10,7 @@ import {
   type Append,
   type AppendOptions,
   type AppendOutcome,
+  type EventRelay,
   type EventTransport,
   type FeedPage,
   type PersistentPorts,
@@ -810,3 +811,56 @@ export const brokenTransports: readonly [name: string, broken: (transport: Event
       }),
   ],
 ];
+
+/** The relay with some calls replaced; the others reach the real one, which keeps its state. */
+function changed(relay: EventRelay, methods: Partial<EventRelay>): EventRelay {
+  return {
+    connect: () => relay.connect(),
+    publish: (facts) => relay.publish(facts),
+    close: () => relay.close(),
+    ...methods,
+  };
+}
+
+/** Changes what is handed to the other side. */
+function relaying(change: (facts: readonly Fact[]) => readonly Fact[]): (relay: EventRelay) => EventRelay {
+  return (relay) => changed(relay, { publish: (facts) => relay.publish(change(facts)) });
+}
+
+export const brokenRelays: readonly [name: string, broken: (relay: EventRelay) => EventRelay][] = [
+  ['loses the last event of a page', relaying((facts) => facts.slice(0, Math.max(1, facts.length - 1)))],
+  ['publishes pages backwards', relaying((facts) => facts.toReversed())],
+  ['drops repeats itself', relaying((facts) => [...new Map(facts.map((fact) => [fact.digest, fact])).values()])],
+  [
+    'forgets the source’s number',
+    relaying((facts) =>
+      facts.map(
+        (fact) => new Fact({ ...fact, content: fact.content, sequence: -1 }, fact.processingId, fact.processedAt),
+      ),
+    ),
+  ],
+  [
+    'resolves before it is held',
+    (relay) => changed(relay, { publish: async (facts) => later(() => relay.publish(facts)) }),
+  ],
+  ['cuts large pages', relaying((facts) => facts.slice(0, 5_000))],
+  [
+    'closes when it is connected again',
+    (relay) => {
+      let connected = false;
+      return changed(relay, {
+        publish: (facts) => {
+          connected = true;
+          return relay.publish(facts);
+        },
+        connect: () => (connected ? relay.close() : relay.connect()),
+      });
+    },
+  ],
+  ['goes on after close', (relay) => changed(relay, { close: async () => undefined })],
+];
+
+/** After everything that is to be done now. */
+function later(action: () => Promise<void>): void {
+  setImmediate(() => void quiet(action()));
+}

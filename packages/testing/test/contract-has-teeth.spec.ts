@@ -6,6 +6,7 @@ import { describe, expect, it } from 'vitest';
 import {
   inMemory,
   inMemoryCache,
+  inMemoryRelay,
   inMemoryTransport,
   type LayerProvider,
   type PortsBySlot,
@@ -14,10 +15,12 @@ import {
 import {
   checkpointStoreContract,
   eventFeedContract,
+  eventRelayContract,
   eventStoreContract,
   eventTransportContract,
   failures,
   quarantineContract,
+  relaySubjectOf,
   snapshotStoreContract,
   subjectOf,
   transientCacheContract,
@@ -30,6 +33,7 @@ import {
   brokenCheckpoints,
   brokenFeeds,
   brokenQuarantines,
+  brokenRelays,
   brokenSnapshots,
   brokenStores,
   brokenTransports,
@@ -116,3 +120,18 @@ bites(transientCacheContract, () => inMemoryCache({ entriesMax: 100 }), [
     }),
   ],
 ]);
+
+describe('EventRelay catches a provider that', () => {
+  it.each(brokenRelays.map(([name, change]) => ({ name, change })))('$name', async ({ change }) => {
+    const subject = relaySubjectOf('broken', () => {
+      const { create, ...provider } = inMemoryRelay();
+      return {
+        provider: { ...provider, create: (context) => change(create(context)) },
+        received: async () => provider.published,
+      };
+    });
+    expect(await failures(eventRelayContract, subject, { first: true, caseMs: 3_000 }), 'no case noticed').not.toEqual(
+      [],
+    );
+  });
+});

@@ -1,13 +1,15 @@
 /** The in-memory providers keep the law of every port. */
 import { describe, it } from 'vitest';
-import { inMemory, inMemoryCache, inMemoryTransport } from '@concursus/core';
+import { inMemory, inMemoryCache, inMemoryRelay, inMemoryTransport } from '@concursus/core';
 import {
   checkpointStoreContract,
   eventFeedContract,
+  eventRelayContract,
   eventStoreContract,
   eventTransportContract,
   quarantineContract,
   quarantineQuotaContract,
+  relaySubjectOf,
   smallItemsMax,
   smallQuota,
   snapshotStoreContract,
@@ -37,3 +39,9 @@ verifyContract(transportBoundContract, small, runner);
 
 const transient = subjectOf('in-memory', () => inMemoryCache({ entriesMax: 1_000 }));
 verifyContract(transientCacheContract, transient, runner);
+
+const relay = relaySubjectOf('in-memory', () => {
+  const provider = inMemoryRelay();
+  return { provider, received: async () => provider.published };
+});
+verifyContract(eventRelayContract, relay, runner);

@@ -1,6 +1,6 @@
 /** What the board shows in one piece, and when it has changed. */
 import { Inject, Injectable, type OnModuleDestroy } from '@nestjs/common';
-import { Clock, EventFeed, InjectPort, InjectView, OrdinalPosition, Quarantine, View } from '@concursus/core';
+import { Clock, EventFeed, InjectPort, InjectView, OrdinalPosition, Quarantine, Sources, View } from '@concursus/core';
 import { CarrierCell, Carriers } from '../flights/carriers.projection.js';
 import { FLIGHTS } from '../flights/context.js';
 import { readStatuses } from '../flights/flights.controller.js';
@@ -81,6 +81,7 @@ export class BoardService implements OnModuleDestroy {
     @InjectView(OriginDay) private readonly originDays: View<OriginDayCell>,
     @InjectView(Carriers) private readonly carriers: View<CarrierCell>,
     @InjectPort(EventFeed, FLIGHTS) private readonly feed: EventFeed,
+    @InjectPort(Sources, FLIGHTS) private readonly sources: Sources,
     @InjectPort(Clock, FLIGHTS) private readonly clock: Clock,
     @InjectPort(Quarantine, FLIGHTS) flights: Quarantine,
     @InjectPort(Quarantine, PARCELS) parcels: Quarantine,
@@ -165,9 +166,17 @@ export class BoardService implements OnModuleDestroy {
       this.carriers.lastChange(),
       this.originDays.settledUpTo(),
     ]);
-    const recorded = OrdinalPosition.of(await this.feed.end()).ordinal;
+    const recorded = await this.recorded();
     const items = await Promise.all(this.counts.map((count) => count.now()));
     const quarantined = items.reduce((sum, count) => sum + count, 0);
     return { revision: [...views, recorded, quarantined].join('.'), recorded, quarantined };
+  }
+
+  /** Where positions are no numbers, as with several writers, the events that the view of sources counts. */
+  private async recorded(): Promise<number> {
+    const end = await this.feed.end();
+    if (end instanceof OrdinalPosition) return end.ordinal;
+    const sources = await this.sources.list();
+    return sources.reduce((sum, { statistics }) => sum + (statistics?.count ?? 0), 0);
   }
 }

@@ -3,11 +3,12 @@
  * lines on their way: a body is read as fast as its lines reach the disk, and waits in its socket else.
  */
 import { Controller, HttpCode, Inject, Post, Req, Res, type BeforeApplicationShutdown } from '@nestjs/common';
-import { ApiBody, ApiConsumes, ApiOperation, ApiTags } from '@nestjs/swagger';
+import { ApiBody, ApiConsumes, ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import {
   Clock,
   ConcursusError,
   EventBus,
+  EventTransport,
   InjectPort,
   Quarantine,
   summaryOf,
@@ -38,24 +39,47 @@ interface Counts {
   readonly repeated: number;
   readonly conflicting: number;
   readonly rejected: number;
+  /** Only with a broker in front of the store: held by it, and recorded, repeated or in conflict later. */
+  readonly buffered?: number;
 }
 
 interface Answer extends Counts {
   readonly rejections: readonly { readonly line: number; readonly code: string; readonly reason: string }[];
 }
 
-const NOTHING: Counts = { received: 0, recorded: 0, repeated: 0, conflicting: 0, rejected: 0 };
+const COUNTS = ['received', 'recorded', 'repeated', 'conflicting', 'rejected'] as const;
+const COUNT = { type: 'integer', minimum: 0 };
 
-function countsOf({ received, recorded, repeated, conflicting, rejected }: RecordCounts): Counts {
-  return { received, recorded, repeated, conflicting, rejected };
-}
+/** As the API's description shows it. */
+const ANSWER_SCHEMA = {
+  type: 'object',
+  required: [...COUNTS, 'rejections'],
+  properties: {
+    ...Object.fromEntries(COUNTS.map((name) => [name, COUNT])),
+    buffered: {
+      ...COUNT,
+      description: 'Only with a broker in front of the store: held by it, and recorded, repeated or in conflict later.',
+    },
+    rejections: {
+      type: 'array',
+      items: {
+        type: 'object',
+        properties: { line: COUNT, code: { type: 'string' }, reason: { type: 'string' } },
+      },
+    },
+  },
+};
 
-function answerOf(counts: RecordCounts | undefined, rejections: readonly Rejection[] = []): Answer {
-  return {
-    ...(counts === undefined ? NOTHING : countsOf(counts)),
-    rejections: rejections.map(({ line, code, reason }) => ({ line, code, reason })),
-  };
-}
+const NOTHING: RecordCounts = {
+  received: 0,
+  recorded: 0,
+  repeated: 0,
+  conflicting: 0,
+  rejected: 0,
+  buffered: 0,
+  dropped: 0,
+  added: 0,
+};
 
 @ApiTags('flights')
 @Controller('flights/reports')
@@ -66,6 +90,7 @@ export class ReportsController implements BeforeApplicationShutdown {
   constructor(
     @InjectPort(EventBus, FLIGHTS) private readonly bus: EventBus,
     @InjectPort(Quarantine, FLIGHTS) private readonly quarantine: Quarantine,
+    @InjectPort(EventTransport, FLIGHTS) private readonly transport: EventTransport | null,
     @InjectPort(Clock, FLIGHTS) private readonly clock: Clock,
     @Inject(Loader) private readonly loader: Loader,
   ) {}
@@ -77,8 +102,13 @@ export class ReportsController implements BeforeApplicationShutdown {
   })
   @ApiConsumes(NDJSON)
   @ApiBody({ schema: { type: 'string' } })
+  @ApiOkResponse({
+    description: '`received` is the sum of the other counts.',
+    schema: ANSWER_SCHEMA,
+  })
   async post(@Req() request: Request, @Res() response: Response): Promise<void> {
-    const reply = new Reply(request, response, this.clock, (request.headers.accept ?? '').includes(NDJSON));
+    const running = (request.headers.accept ?? '').includes(NDJSON);
+    const reply = new Reply(request, response, this.clock, { running, buffered: this.transport !== null });
     let encoding: 'gzip' | 'identity';
     try {
       encoding = checkMedia(request, NDJSON, ['identity', 'gzip']);
@@ -115,13 +145,13 @@ export class ReportsController implements BeforeApplicationShutdown {
         signal: gone.signal,
         onBatch: (report) => reply.total(report),
       });
-      reply.end(answerOf(summary, summary.rejections));
+      reply.end(summary, summary.rejections);
     } catch (error) {
       const summary = summaryOf(error);
       const broken = body.failure;
       if (broken?.code === 'BROKEN_GZIP') await this.keepBroken(body, broken);
       const problem = broken === undefined ? problemOf(error) : brokenProblem(broken);
-      reply.fail(problem, answerOf(summary, summary?.rejections));
+      reply.fail(problem, summary ?? NOTHING, summary?.rejections);
       // Not an error of the sender, and not told by our own kind: somebody should look at it.
       if (broken === undefined && !ConcursusError.isInstance(error)) throw error;
     }
@@ -162,20 +192,21 @@ class Reply {
     private readonly request: Request,
     readonly response: Response,
     private readonly clock: Clock,
-    private readonly running: boolean,
+    private readonly options: { readonly running: boolean; readonly buffered: boolean },
   ) {}
 
   /** Sent when a batch is on disk. A sender that does not read them yet misses some: the next one says as much. */
   total(report: BatchReport): void {
     this.line = report.line;
-    if (!this.running || this.response.destroyed) return;
+    if (!this.options.running || this.response.destroyed) return;
     this.start();
-    if (!this.response.writableNeedDrain) this.write({ line: report.line, ...countsOf(report.totals) });
+    if (!this.response.writableNeedDrain) this.write({ line: report.line, ...this.countsOf(report.totals) });
   }
 
-  end(answer: Answer): void {
+  end(counts: RecordCounts, rejections: readonly Rejection[]): void {
     if (this.response.destroyed) return;
-    if (!this.running) {
+    const answer = this.answerOf(counts, rejections);
+    if (!this.options.running) {
       this.response.json(answer);
       return;
     }
@@ -184,8 +215,9 @@ class Reply {
     this.response.end();
   }
 
-  fail(problem: ProblemBody, answer: Answer): void {
+  fail(problem: ProblemBody, counts: RecordCounts, rejections: readonly Rejection[] = []): void {
     if (this.response.destroyed || this.response.socket?.destroyed === true) return;
+    const answer = this.answerOf(counts, rejections);
     if (!this.response.headersSent) {
       this.refuse(problem, answer);
       return;
@@ -210,6 +242,25 @@ class Reply {
     void this.clock.sleep(LINGER_MS).then(() => {
       if (!this.request.complete) this.request.destroy();
     });
+  }
+
+  private countsOf(counts: RecordCounts): Counts {
+    const { received, recorded, repeated, conflicting, rejected, buffered } = counts;
+    return {
+      received,
+      recorded,
+      repeated,
+      conflicting,
+      rejected,
+      ...(this.options.buffered ? { buffered } : {}),
+    };
+  }
+
+  private answerOf(counts: RecordCounts, rejections: readonly Rejection[]): Answer {
+    return {
+      ...this.countsOf(counts),
+      rejections: rejections.map(({ line, code, reason }) => ({ line, code, reason })),
+    };
   }
 
   private start(): void {

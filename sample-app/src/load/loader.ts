@@ -2,6 +2,10 @@
  * Loads the sample file once: by one process, each line under the time it was received, resumed where a killed load was.
  * Until the store says loaded, live posts wait. One row of the store holds the progress (with the events, in their own
  * transactions) and, in the end, the marker; the owner row of the same name says who loads.
+ *
+ * A store that saves no progress with the events cannot resume a load under past times, for lines between would get them
+ * twice. There the load is like one more sender: under live time, beside posts, and from the start again after a kill, when
+ * what is stored comes as repeats.
  */
 import { basename } from 'node:path';
 import { Inject, Injectable, Logger, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
@@ -9,12 +13,15 @@ import {
   CheckpointStore,
   ConcursusError,
   EventBus,
+  EventStore,
   InjectPort,
+  lacks,
   Ownership,
   parseEventTime,
   StreamBatch,
   SystemClock,
   UnavailableError,
+  type EventInput,
   type OwnerRow,
   type RawInput,
 } from '@concursus/core';
@@ -87,6 +94,8 @@ export class Loader implements OnApplicationBootstrap, OnModuleDestroy {
   private readonly machine = new SystemClock();
   private readonly stopping = new AbortController();
   private readonly ownership: Ownership;
+  /** Whether lines get the times they were received at, and progress is saved with them. */
+  private readonly asReceived: boolean;
   private running: Promise<void> = Promise.resolve();
   private won: () => void = () => undefined;
   private progress: Loading | undefined;
@@ -98,8 +107,10 @@ export class Loader implements OnApplicationBootstrap, OnModuleDestroy {
     @Inject(SETTINGS) private readonly settings: Settings,
     @InjectPort(EventBus, FLIGHTS) private readonly bus: EventBus,
     @InjectPort(CheckpointStore, FLIGHTS) private readonly checkpoints: CheckpointStore,
+    @InjectPort(EventStore, FLIGHTS) store: EventStore,
     @Inject(LoadClock) private readonly clock: LoadClock,
   ) {
+    this.asReceived = lacks(store.capabilities, 'appendWithCheckpoint') === undefined;
     const process = Buffer.from(this.machine.randomBytes(8)).toString('hex');
     this.ownership = new Ownership(checkpoints, this.machine, this.logger, process, () => this.won());
     this.ownership.watch(ROW);
@@ -112,6 +123,17 @@ export class Loader implements OnApplicationBootstrap, OnModuleDestroy {
 
   /** The app listens meanwhile. */
   async onApplicationBootstrap(): Promise<void> {
+    if (this.asReceived) await this.beginAsReceived();
+    else this.goLive();
+    this.running = this.run().catch((error: unknown) => {
+      if (this.stopping.signal.aborted) return;
+      this.logger.error(`The sample could not be loaded: ${error instanceof Error ? error.message : String(error)}`);
+      this.goLive();
+    });
+  }
+
+  /** Before anybody can ask the clock. */
+  private async beginAsReceived(): Promise<void> {
     const saved = await this.read();
     if (this.settings.sampleData !== undefined && (saved.file !== null || saved.loaded.length === 0)) {
       this.progress = { line: saved.line, total: null, done: false };
@@ -120,11 +142,6 @@ export class Loader implements OnApplicationBootstrap, OnModuleDestroy {
       this.clock.beginLoad();
       this.clock.follow(saved.at);
     }
-    this.running = this.run().catch((error: unknown) => {
-      if (this.stopping.signal.aborted) return;
-      this.logger.error(`The sample could not be loaded: ${error instanceof Error ? error.message : String(error)}`);
-      this.goLive();
-    });
   }
 
   async onModuleDestroy(): Promise<void> {
@@ -174,7 +191,8 @@ export class Loader implements OnApplicationBootstrap, OnModuleDestroy {
     const file = path === undefined ? undefined : await inspect(path);
     let saved = await this.read();
     if (file !== undefined && !saved.loaded.includes(file.digest)) {
-      this.progress = { line: 0, total: file.lines, done: false };
+      // Of a load without saved progress only its own process knows how far it is.
+      if (this.asReceived) this.progress = { line: 0, total: file.lines, done: false };
       await this.loadOrWait(file);
       if (this.stopping.signal.aborted) return;
       this.progress = { line: file.lines, total: file.lines, done: true };
@@ -215,7 +233,7 @@ export class Loader implements OnApplicationBootstrap, OnModuleDestroy {
     }
   }
 
-  /** One run over the file from where the row says. True when it is loaded. */
+  /** One run over the file from where the row says, or from its start. True when it is loaded. */
   private async load(file: SampleFile, saved: Saved, owner: OwnerRow): Promise<boolean> {
     const from = saved.file === file.digest ? saved.line : 0;
     const bar = new Progress(`Loading ${basename(file.path)}`, process.stdout);
@@ -240,12 +258,18 @@ export class Loader implements OnApplicationBootstrap, OnModuleDestroy {
         },
         source: REPORTS,
         signal: this.stopping.signal,
-        checkpoint: { name: ROW, epoch: owner.epoch, valueOf: value },
-        receivedAt: (input) => {
-          const receivedAt = input.metadata?.['receivedAt'];
-          // A line without one, or from the past, comes just above the last id: the store sees to it.
-          return receivedAt === undefined ? 0 : Math.max(0, Math.min(parseEventTime(receivedAt), this.machine.now()));
-        },
+        ...(this.asReceived
+          ? {
+              checkpoint: { name: ROW, epoch: owner.epoch, valueOf: value },
+              receivedAt: (input: EventInput) => {
+                const receivedAt = input.metadata?.['receivedAt'];
+                // A line without one, or from the past, comes just above the last id: the store sees to it.
+                return receivedAt === undefined
+                  ? 0
+                  : Math.max(0, Math.min(parseEventTime(receivedAt), this.machine.now()));
+              },
+            }
+          : {}),
         onBatch: ({ line, totals }) => {
           this.show(file, line, times.forgetUpTo(line));
           bar.update(line, file.lines, `${line} of ${file.lines} lines, ${totals.rejected} rejected`);
@@ -261,7 +285,7 @@ export class Loader implements OnApplicationBootstrap, OnModuleDestroy {
       file: null,
       line: 0,
       at: times.latest,
-      live: saved.live,
+      live: saved.live || !this.asReceived,
     };
     const expected = await this.checkpoints.read(ROW);
     await this.checkpoints.save(ROW, JSON.stringify(done), { epoch: owner.epoch, expected });

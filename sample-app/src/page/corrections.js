@@ -7,6 +7,8 @@ import { send } from './live.js';
 const DESK = 'desk';
 
 const WORDS = { retract: 'withdrawn', amend: 'amended', reinstate: 'counts again' };
+// Of a broker in front of the store, which does not know yet.
+const OUTCOMES = { buffered: 'buffered; it shows when it is stored' };
 
 /** The correction that rules a report, of those given, or undefined: the one decided last. As the library has it. */
 export function rulingOf(report, corrections) {
@@ -153,7 +155,7 @@ async function submit() {
       ...changes,
     });
     byId('correct').close();
-    after(`${report.name} ${WORDS[kind]}, ${outcome}.`);
+    after(`${report.name} ${WORDS[kind]}, ${OUTCOMES[outcome] ?? outcome}.`);
   } catch (error) {
     setText(byId('correct-error'), error.message);
   } finally {

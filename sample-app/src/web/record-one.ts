@@ -25,7 +25,7 @@ async function* one(raw: RawInput): AsyncGenerator<RawInput> {
   yield raw;
 }
 
-/** @returns recorded, repeated, conflicting or dropped @throws Problem 400 when it is rejected; its bytes are in the quarantine then */
+/** @returns recorded, repeated, conflicting, buffered or dropped @throws Problem 400 when it is rejected; its bytes are in the quarantine then */
 export async function recordOne(bus: EventBus, raw: RawInput, decode: Decode): Promise<string> {
   // As a stream of one: so the body's own bytes are what is kept when it is refused.
   const summary = await bus.record(one(raw), { decode, source: raw.source });
@@ -33,5 +33,6 @@ export async function recordOne(bus: EventBus, raw: RawInput, decode: Decode): P
   if (rejection !== undefined) throw new Problem(400, rejection.code, rejection.reason, rejection.fix);
   if (summary.recorded > 0) return 'recorded';
   if (summary.repeated > 0) return 'repeated';
-  return summary.conflicting > 0 ? 'conflicting' : 'dropped';
+  if (summary.conflicting > 0) return 'conflicting';
+  return summary.buffered > 0 ? 'buffered' : 'dropped';
 }

@@ -1,6 +1,6 @@
 /**
  * A place in the feed: opaque, versioned, serialisable, partially ordered. One number on single-writer stores,
- * one id for each of 1,024 slices on Cassandra, offsets on Kafka: so only `covers` and `join` may be asked.
+ * one processing time on Cassandra, offsets on Kafka: so only `covers` and `join` may be asked.
  */
 import { InvalidEventError } from './errors.js';
 

@@ -21,7 +21,7 @@ export abstract class EventFeed {
    * `next` passes a place only when nothing can appear before it any more (law 7). Same `from`, same store: same facts.
    */
   abstract read(from: Position, limit: number): Promise<FeedPage>;
-  /** Resolves when something may stand behind `from`, at the latest 20 ms after another process recorded it; or when `signal` aborts. */
+  /** Resolves when something may stand behind `from`, at the latest 20 ms after another process recorded it (where each process is a writer of its own, after the next beats of both); or when `signal` aborts. */
   abstract wait(from: Position, signal: AbortSignal): Promise<void>;
   /** @throws InvalidEventError `INVALID_POSITION` */
   abstract parsePosition(text: string): Position;

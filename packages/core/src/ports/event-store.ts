@@ -68,7 +68,8 @@ export abstract class EventStore {
    * `atomicAppend` is kept. Resolves when everything is as durable as the provider promises, not before.
    *
    * - **Idempotent**: the same fact again, also twice in one call and from several processes at once, is `repeated`;
-   *   exactly one of them is `recorded`. A repeat is counted beside the event and adds nothing to history or feed.
+   *   exactly one of them is `recorded`; on stores with a writer a process, of those at the very same moment in several
+   *   processes at least one. A repeat is counted beside the event and adds nothing to history or feed.
    * - **Never overwrites**: other content under a known identity is kept beside it and is `conflicting`; its repeat is `repeated`.
    * - **Stamps** `processingId` and `processedAt` of the facts that are new, above every id stored and above every floor
    *   kept by `keepFloor`: so on single-writer stores feed order is id order. Facts found stored are left unstamped.

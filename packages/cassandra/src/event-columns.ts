@@ -1,0 +1,70 @@
+/** A fact as columns, and back. The one place that knows how its fields are spelled in tables. */
+import { Fact, type AggregateKey, type IdentityKey, type ProcessingTime } from '@concursus/core';
+import { parseProcessingId } from '@concursus/core';
+import type { types } from 'cassandra-driver';
+import { metadataOf, metadataText } from './feed-row.js';
+
+/** In the order of `keyValues`. */
+export const keyColumns = 'event_time, stream, sequence, name, digest, processing_id';
+/** In the order of `valueValues`. */
+export const valueColumns = 'version, characteristics, content, metadata';
+
+/** The place of a fact in its history. Numbers go as milliseconds, ids and digests as the driver takes them. */
+export function keyValues(fact: Fact): unknown[] {
+  return [fact.eventTime, fact.streamId, fact.sequence, fact.name, Buffer.from(fact.digest, 'hex'), fact.processingId];
+}
+
+/** What is not there is not written. */
+export function valueValues(fact: Fact): unknown[] {
+  return [
+    fact.version,
+    fact.characteristics === 0 ? undefined : fact.characteristics,
+    fact.content,
+    metadataText(fact.metadata),
+  ];
+}
+
+/** A fact of a row that has all columns but the digest, perhaps. */
+export function factOf(aggregate: AggregateKey, row: types.Row): Fact {
+  const id = String(row['processing_id']);
+  return new Fact(
+    {
+      tenant: aggregate.tenant,
+      aggregateType: aggregate.type,
+      aggregateId: aggregate.id,
+      name: row['name'] as string,
+      version: row['version'] as string,
+      eventTime: (row['event_time'] as Date).getTime(),
+      streamId: row['stream'] as string,
+      sequence: Number(row['sequence']),
+      characteristics: (row['characteristics'] as number | null) ?? 0,
+      content: row['content'] as string,
+      metadata: metadataOf(row['metadata'] as string | null),
+    },
+    id,
+    parseProcessingId(id).ms,
+  );
+}
+
+/** A row's place in its history without its digest. */
+export function identityOf(row: types.Row): IdentityKey {
+  return {
+    eventTime: (row['event_time'] as Date).getTime(),
+    streamId: row['stream'] as string,
+    sequence: Number(row['sequence']),
+    name: row['name'] as string,
+  };
+}
+
+export function digestText(row: types.Row): string {
+  return (row['digest'] as Buffer).toString('hex');
+}
+
+export function processingTimeOf(row: types.Row): ProcessingTime {
+  return parseProcessingId(String(row['processing_id']));
+}
+
+/** A map key of an identity within its aggregate. */
+export function identityText({ eventTime, streamId, sequence, name }: IdentityKey): string {
+  return `${eventTime}\u0000${streamId}\u0000${sequence}\u0000${name}`;
+}

@@ -1,0 +1,381 @@
+/**
+ * Records appends, in groups: what waits while others are written goes together. A group reads what is known of its
+ * histories, decides, goes to the log, and only then into the histories; then its callers are answered.
+ *
+ *   look -> read -> decide, give times -> log -> still alive? -> look -> rows -> answer
+ *
+ * Histories of one aggregate are recorded one group after the other, so that two calls of this process never miss each
+ * other. Two processes may: then both log the fact, its least id counts, and readers of the feed pass over the other.
+ */
+import {
+  aggregateKeyOf,
+  aggregateKeyText,
+  Fact,
+  formatProcessingId,
+  InvalidEventError,
+  limits,
+  UnavailableError,
+  type Append,
+  type AppendOutcome,
+  type AppendResult,
+  type ProcessingTime,
+} from '@concursus/core';
+import { eachBounded } from './bounded.js';
+import type { Epoch, Unit } from './epoch.js';
+import { overloadedError } from './errors.js';
+import type { Directory, EventRows } from './event-rows.js';
+import type { FeedLog } from './feed-log.js';
+import { packUnit, type LoggedFact, type PackedRow } from './feed-row.js';
+import type { KnownFacts, KnownHistory } from './known-facts.js';
+import { BEFORE_ALL, later, TimePosition } from './processing-times.js';
+import { Counted, type RepeatCounts } from './repeat-counts.js';
+import { isPassing, type Session } from './session.js';
+import type { Writer } from './writer.js';
+import { counts, type Scene, type Writers } from './writers.js';
+
+/** Groups under way at once. */
+const GROUPS_MAX = 16;
+const GROUP_CALLS = 256;
+const GROUP_FACTS = 2_000;
+const GROUP_CHARACTERS = 524_288;
+/** Calls looked at for one group: behind these, a free aggregate waits its turn. */
+const SCAN_MAX = 1_024;
+/** Facts that may wait, some 500 bytes each. */
+const WAITING_FACTS_MAX = 200_000;
+const READS_AT_ONCE = 64;
+const ROWS_AT_ONCE = 16;
+/** A row of the log that is not in by then is given up with its epoch. */
+const LOG_MS = 10_000;
+/** Callers are told to try again by then; what is in the log is carried out all the same. */
+const ANSWER_MS = 30_000;
+const PAUSE_MIN_MS = 20;
+const PAUSE_MAX_MS = 1_000;
+
+interface Call {
+  readonly appends: readonly Append[];
+  readonly aggregates: readonly string[];
+  readonly facts: number;
+  readonly characters: number;
+  readonly resolve: (results: readonly AppendResult[]) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** What was decided for a group. */
+interface Decision {
+  readonly logged: readonly LoggedFact[];
+  readonly counted: Counted;
+  readonly results: readonly (readonly AppendResult[])[];
+}
+
+export interface RecorderParts {
+  readonly session: Session;
+  readonly writers: Writers;
+  readonly writer: Writer;
+  readonly log: FeedLog;
+  readonly rows: EventRows;
+  readonly known: KnownFacts;
+  readonly repeats: RepeatCounts;
+  /** Called when something was acknowledged. */
+  readonly onRecorded: () => void;
+}
+
+export class Recorder {
+  private waiting: Call[] = [];
+  private waitingFacts = 0;
+  private groups = 0;
+  private readonly busy = new Set<string>();
+  private planned = false;
+  private idle: (() => void)[] = [];
+
+  constructor(private readonly parts: RecorderParts) {}
+
+  /** @throws InvalidEventError `LIMIT_EXCEEDED` @throws UnavailableError */
+  append(appends: readonly Append[]): Promise<readonly AppendResult[]> {
+    return new Promise((resolve, reject) => {
+      let facts = 0;
+      let characters = 0;
+      const aggregates = new Set<string>();
+      for (const append of appends) {
+        checkSize(append.facts.length);
+        facts += append.facts.length;
+        for (const fact of append.facts) {
+          characters += fact.content.length;
+          aggregates.add(aggregateKeyText(fact.tenant, fact.aggregateType, fact.aggregateId));
+        }
+      }
+      if (facts === 0) return resolve([]);
+      if (this.waitingFacts + facts > WAITING_FACTS_MAX && this.waitingFacts > 0)
+        throw overloadedError(this.waitingFacts);
+      this.waiting.push({ appends, aggregates: [...aggregates], facts, characters, resolve, reject });
+      this.waitingFacts += facts;
+      this.plan();
+    });
+  }
+
+  /** Resolves when everything that was accepted is answered. */
+  async drained(): Promise<void> {
+    while (this.groups > 0 || this.waiting.length > 0) await new Promise<void>((resolve) => this.idle.push(resolve));
+  }
+
+  /** At the end of this turn, so that calls that come together go together. */
+  private plan(): void {
+    if (this.planned) return;
+    this.planned = true;
+    queueMicrotask(() => {
+      this.planned = false;
+      this.start();
+    });
+  }
+
+  private start(): void {
+    while (this.groups < GROUPS_MAX && this.waiting.length > 0) {
+      const group = this.take();
+      if (group.length === 0) break;
+      this.groups += 1;
+      void this.run(group);
+    }
+    if (this.groups === 0 && this.waiting.length === 0) for (const wake of this.idle.splice(0)) wake();
+  }
+
+  /** Calls whose aggregates nobody is at, none of which overtakes another of one aggregate. */
+  private take(): Call[] {
+    const group: Call[] = [];
+    const passed = new Set<string>();
+    const left: Call[] = [];
+    let facts = 0;
+    let characters = 0;
+    let i = 0;
+    for (; i < this.waiting.length && i < SCAN_MAX; i++) {
+      const call = this.waiting[i]!;
+      const full =
+        group.length > 0 &&
+        (group.length >= GROUP_CALLS ||
+          facts + call.facts > GROUP_FACTS ||
+          characters + call.characters > GROUP_CHARACTERS);
+      if (full) break;
+      if (call.aggregates.some((text) => this.busy.has(text) || passed.has(text))) {
+        for (const text of call.aggregates) passed.add(text);
+        left.push(call);
+        continue;
+      }
+      group.push(call);
+      facts += call.facts;
+      characters += call.characters;
+    }
+    if (group.length === 0) return group;
+    this.waiting = left.length === 0 ? this.waiting.slice(i) : [...left, ...this.waiting.slice(i)];
+    this.waitingFacts -= facts;
+    for (const call of group) for (const text of call.aggregates) this.busy.add(text);
+    return group;
+  }
+
+  private async run(group: readonly Call[]): Promise<void> {
+    let answered = false;
+    const fail = (error: unknown): void => {
+      if (!answered) for (const call of group) call.reject(error);
+      answered = true;
+    };
+    const stop = new AbortController();
+    void this.parts.session.real.sleep(ANSWER_MS, stop.signal).then(() => {
+      if (!stop.signal.aborted) fail(notInTime(ANSWER_MS));
+    });
+    try {
+      const results = await this.record(group);
+      if (!answered) for (const [i, call] of group.entries()) call.resolve(results[i]!);
+      answered = true;
+      this.parts.onRecorded();
+    } catch (error) {
+      fail(error);
+    } finally {
+      stop.abort();
+      for (const call of group) for (const text of call.aggregates) this.busy.delete(text);
+      this.groups -= 1;
+      this.start();
+    }
+  }
+
+  /** Until the group is recorded under an epoch that was alive when its log was written. */
+  private async record(group: readonly Call[]): Promise<Decision['results']> {
+    const { writer } = this.parts;
+    for (;;) {
+      const epoch = await writer.ready();
+      const results = await this.recordIn(epoch, group);
+      if (results !== undefined) return results;
+    }
+  }
+
+  /** Undefined when the epoch was lost before what was logged could count. */
+  private async recordIn(epoch: Epoch, group: readonly Call[]): Promise<Decision['results'] | undefined> {
+    const { session, writer, writers } = this.parts;
+    const before = writers.latest ?? (await writers.look());
+    const histories = await this.readKnown(group);
+    await epoch.room(rowsOf(group));
+    if (epoch.lost) return undefined;
+    // From here to `begin` nothing is waited for: times and sequences are given in one order.
+    const decision = decide(group, histories, epoch);
+    if (decision.logged.length === 0) {
+      await this.patiently(() => this.parts.repeats.write(decision.counted), LOG_MS);
+      return decision.results;
+    }
+    const packed = packUnit(decision.logged, before.closed);
+    const first = decision.logged[0]!.time;
+    const last = decision.logged.at(-1)!.time;
+    const unit = epoch.begin(first, last, packed.length);
+    let ended = true;
+    try {
+      const alive = (await this.log(epoch, unit, packed)) && (await writer.prove(epoch));
+      if (!alive && !(await this.counted(epoch, unit))) {
+        unstamp(decision.logged);
+        return undefined;
+      }
+      // From here on it is recorded, whoever writes the rest: until that is done nothing is closed above it.
+      ended = false;
+      const after = await this.patiently(() => writers.look(), Number.POSITIVE_INFINITY);
+      const unsure = !isAlone(before, after, epoch);
+      const directories = new Map<string, Directory>();
+      for (const [text, history] of histories) directories.set(text, history.directory);
+      await this.patiently(
+        () => this.parts.rows.write(decision.logged, { unsure, directories }),
+        Number.POSITIVE_INFINITY,
+      );
+      ended = true;
+      await this.patiently(() => this.parts.repeats.write(decision.counted), LOG_MS);
+      epoch.acknowledged = later(epoch.acknowledged, last);
+      return decision.results;
+    } finally {
+      if (ended || !session.isOpen) epoch.end(unit);
+    }
+  }
+
+  private async readKnown(group: readonly Call[]): Promise<Map<string, KnownHistory>> {
+    const byAggregate = new Map<string, Fact[]>();
+    for (const call of group) {
+      for (const { facts } of call.appends) {
+        for (const fact of facts) {
+          const text = aggregateKeyText(fact.tenant, fact.aggregateType, fact.aggregateId);
+          const of = byAggregate.get(text);
+          if (of === undefined) byAggregate.set(text, [fact]);
+          else of.push(fact);
+        }
+      }
+    }
+    const histories = new Map<string, KnownHistory>();
+    await eachBounded([...byAggregate], READS_AT_ONCE, async ([text, facts]) => {
+      histories.set(text, await this.parts.known.read(aggregateKeyOf(facts[0]!), facts));
+    });
+    return histories;
+  }
+
+  /** Writes the rows of a unit; false when the epoch had to be given up, as it is not known whether all of them are there. */
+  private async log(epoch: Epoch, unit: Unit, packed: readonly PackedRow[]): Promise<boolean> {
+    const { log } = this.parts;
+    try {
+      for (let i = 0; i < packed.length; i += ROWS_AT_ONCE) {
+        await eachBounded(packed.slice(i, i + ROWS_AT_ONCE), ROWS_AT_ONCE, (row, k) =>
+          this.patiently(() => log.write(epoch.node, unit.fromSeq + i + k, row), LOG_MS),
+        );
+        epoch.logged(unit, Math.min(unit.fromSeq + i + ROWS_AT_ONCE, unit.toSeq + 1));
+      }
+      return true;
+    } catch (error) {
+      if (!isPassing(error)) throw error;
+      await this.patiently(() => this.parts.writer.giveUp(epoch), LOG_MS);
+      return false;
+    }
+  }
+
+  /** Whether a unit of an epoch that has ended counts. */
+  private async counted(epoch: Epoch, unit: Unit): Promise<boolean> {
+    const seal = await this.patiently(() => this.parts.writers.sealOf(epoch.node), LOG_MS);
+    return seal !== undefined && counts(seal, unit.fromSeq, unit.toSeq);
+  }
+
+  /** Again and again while the store only cannot be reached now, for so long. */
+  private async patiently<T>(work: () => Promise<T>, ms: number): Promise<T> {
+    const { real } = this.parts.session;
+    const startMs = real.monotonicMs();
+    for (let pauseMs = PAUSE_MIN_MS; ; pauseMs = Math.min(pauseMs * 2, PAUSE_MAX_MS)) {
+      try {
+        return await work();
+      } catch (error) {
+        if (!isPassing(error) || real.monotonicMs() - startMs >= ms) throw error;
+      }
+      await real.sleep(pauseMs);
+    }
+  }
+}
+
+/** True when nobody else can have recorded into the same histories at the same time. */
+function isAlone(before: Scene, after: Scene, epoch: Epoch): boolean {
+  return (
+    [before, after].every((scene) => scene.live.every((each) => each.node === epoch.node)) &&
+    before.ended === after.ended
+  );
+}
+
+/** Rows of a group's unit, at most: each but the last is full. */
+function rowsOf(group: readonly Call[]): number {
+  let characters = 0;
+  for (const call of group) characters += call.characters + call.facts * 1_500;
+  return Math.ceil(characters / 131_072) + 1;
+}
+
+function decide(group: readonly Call[], histories: ReadonlyMap<string, KnownHistory>, epoch: Epoch): Decision {
+  const logged: LoggedFact[] = [];
+  const counted = new Counted();
+  const results = group.map((call) =>
+    call.appends.map((append): AppendResult => {
+      const outcomes: AppendOutcome[] = [];
+      let position: ProcessingTime = BEFORE_ALL;
+      let time: ProcessingTime | undefined;
+      let index = 0;
+      for (const fact of append.facts) {
+        const history = histories.get(aggregateKeyText(fact.tenant, fact.aggregateType, fact.aggregateId))!;
+        const contents = history.contentsOf(fact);
+        const found = contents?.get(fact.digest);
+        if (found !== undefined) {
+          outcomes.push('repeated');
+          counted.repeated(fact);
+          position = later(position, found);
+          continue;
+        }
+        const outcome = contents === undefined ? 'recorded' : 'conflicting';
+        outcomes.push(outcome);
+        if (outcome === 'conflicting') counted.conflicting(fact);
+        time ??= epoch.next(append.receivedAt);
+        position = later(position, time);
+        // A fact stamped by another store stays that store's.
+        const stored = fact.processingId === '' ? fact : new Fact(fact);
+        stored.processingId = formatProcessingId(time, index, epoch.node);
+        stored.processedAt = time.ms;
+        logged.push({ fact: stored, time, index, late: history.isBehind(fact) });
+        index += 1;
+        history.add(stored, time);
+      }
+      return { outcomes, position: new TimePosition(position) };
+    }),
+  );
+  return { logged, counted, results };
+}
+
+/** What was stamped under an epoch that was lost goes back to whoever gave it, as it came. */
+function unstamp(logged: readonly LoggedFact[]): void {
+  for (const { fact } of logged) {
+    fact.processingId = '';
+    fact.processedAt = -1;
+  }
+}
+
+function checkSize(facts: number): void {
+  if (facts >= 1 && facts <= limits.appendEvents) return;
+  throw new InvalidEventError('LIMIT_EXCEEDED', `An append of ${facts} events was given.`, {
+    fix: `Give 1 to ${limits.appendEvents} events an append.`,
+  });
+}
+
+function notInTime(ms: number): UnavailableError {
+  return new UnavailableError('TIMEOUT', `What was appended is not surely recorded after ${ms} ms.`, {
+    fix: 'Send it again: what is recorded already will be a repeat.',
+    details: { ms },
+  });
+}

@@ -1,0 +1,74 @@
+/** What the specs of this package share: the address of a real server, keyspaces of their own, and layers on them. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { fileURLToPath } from 'node:url';
+import { SystemClock } from '@concursus/core';
+import type { Layer, LayerContext } from '@concursus/core';
+import { Client } from 'cassandra-driver';
+import { cassandra, type CassandraPersistentOptions } from '../src/index.js';
+
+export const silent = { log: () => undefined, warn: () => undefined, error: () => undefined };
+
+/** `host:port/datacenter`, or undefined where there is no server; then specs that need one say so. */
+export const serverUrl: string | undefined = process.env['CASSANDRA_URL'];
+
+/** Where the server is. */
+export function server(): { readonly contactPoints: readonly string[]; readonly localDataCenter: string } {
+  const [address, dataCenter] = (serverUrl ?? '').split('/');
+  if (address === undefined || address === '' || dataCenter === undefined) {
+    throw new Error('Set CASSANDRA_URL to host:port/datacenter of a running server.');
+  }
+  return { contactPoints: [address], localDataCenter: dataCenter };
+}
+
+/** One keyspace for all of a spec file: making one costs half a second, a context costs nothing. */
+const keyspace = `spec_${randomBytes(6).toString('hex')}`;
+
+/** Options of a layer in the keyspace of this file. */
+export function specOptions(more: Partial<CassandraPersistentOptions> = {}): CassandraPersistentOptions {
+  return { ...server(), keyspace, ...more };
+}
+
+export function contextOf(context: string): LayerContext {
+  return { context, clock: new SystemClock(), logger: silent };
+}
+
+/** A context nobody used. */
+export function freshContext(): string {
+  return `c${randomBytes(6).toString('hex')}`;
+}
+
+export async function openLayer(
+  context: string,
+  options: Partial<CassandraPersistentOptions> = {},
+): Promise<Layer<'persistent'>> {
+  const layer = await cassandra(specOptions(options)).create(contextOf(context));
+  await layer.connect();
+  return layer;
+}
+
+/** The driver without anything of ours, in the keyspace of this file. */
+export async function bareClient(): Promise<Client> {
+  const { contactPoints, localDataCenter } = server();
+  const client = new Client({ contactPoints: [...contactPoints], localDataCenter, keyspace });
+  await client.connect();
+  return client;
+}
+
+/** Removes the keyspace of this file. */
+export async function cleanUp(): Promise<void> {
+  if (serverUrl === undefined) return;
+  const { contactPoints, localDataCenter } = server();
+  const client = new Client({ contactPoints: [...contactPoints], localDataCenter });
+  await client.execute(`DROP KEYSPACE IF EXISTS "${keyspace}"`, [], { readTimeout: 30_000 });
+  await client.shutdown();
+}
+
+const loader = new URL('../../../test/run-typescript.mjs', import.meta.url).href;
+
+/** Starts a TypeScript file of this folder as a process of its own. */
+export function startChild(file: string, args: readonly string[]): ChildProcess {
+  return spawn(process.execPath, ['--import', loader, fileURLToPath(new URL(file, import.meta.url)), ...args], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+}
