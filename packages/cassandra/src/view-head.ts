@@ -41,6 +41,8 @@ export interface HeadState {
   readonly firstBlock: number;
   /** Blocks of former numberings that are to be removed. */
   readonly old: readonly (readonly [reset: number, from: number, to: number])[];
+  /** Of some fields of the index the key below which there is no entry; see `index-floors.ts`. */
+  readonly floors: readonly (readonly [base: string, key: string])[];
   /** It is being removed, and is removed to the end by whoever meets it next. */
   readonly dropping?: true;
 }
@@ -67,6 +69,11 @@ export class Head {
     if (run === state.run) return n <= state.n;
     const end = this.ends.get(run);
     return end !== undefined && n <= end;
+  }
+
+  /** The key below which a field has no entry, where that is known. */
+  floorOf(base: string): string | undefined {
+    return this.state.floors.find(([one]) => one === base)?.[1];
   }
 
   /** The same run after a commit. */
@@ -211,6 +218,7 @@ export class ViewHeads {
         reset: 0,
         firstBlock: 0,
         old: [],
+        floors: [],
       };
     } else {
       const { run, n, seals } = head.state;
