@@ -8,6 +8,7 @@ import type {
   Fields,
   FindOptions,
   IndexEntry,
+  IndexedField,
   StoredChange,
   StoredContribution,
   StoredRow,
@@ -27,7 +28,9 @@ import {
   aggregateOf,
   contributionParts,
   contributionPlace,
+  fieldOf,
   fieldPlace,
+  indexParts,
   justAbove,
   NOTES,
   ROW_PARTS,
@@ -155,6 +158,41 @@ export class CassandraViewStore extends ViewStore {
   }
 
   async *scanContributions(view: ViewRef): AsyncGenerator<readonly StoredContribution[]> {
+    let page: StoredContribution[] = [];
+    for await (const { key, text } of this.scan(view, contributionParts)) {
+      page.push({ aggregate: aggregateOf(key), value: parse<WireValue>(text) });
+      if (page.length < SCAN_PAGE) continue;
+      this.session.checkOpen();
+      yield page;
+      page = [];
+    }
+    if (page.length > 0) yield page;
+  }
+
+  async *scanIndexes(view: ViewRef): AsyncGenerator<readonly IndexedField[]> {
+    let page: IndexedField[] = [];
+    let last = '';
+    for await (const { key, head } of this.scan(view, indexParts)) {
+      if (last !== '' && key.startsWith(last)) continue;
+      const { row, field, base } = fieldOf(key);
+      // What stands below the floor was removed, whatever its records say.
+      const floor = head.floorOf(base);
+      if (floor !== undefined && compareText(key, floor) < 0) continue;
+      last = base;
+      page.push({ row, field });
+      if (page.length < SCAN_PAGE) continue;
+      this.session.checkOpen();
+      yield page;
+      page = [];
+    }
+    if (page.length > 0) yield page;
+  }
+
+  /** What some parts hold, in key order over all of them, each record as a head has it that is not older than the read. */
+  private async *scan(
+    view: ViewRef,
+    parts: readonly string[],
+  ): AsyncGenerator<{ readonly key: string; readonly text: string; readonly head: Head }, void, undefined> {
     let head = await this.heads.read(view);
     if (head === undefined) return;
     const { data } = head;
@@ -168,17 +206,10 @@ export class CassandraViewStore extends ViewStore {
       }
       return head?.data === data ? head : undefined;
     };
-    let page: StoredContribution[] = [];
-    const parts = contributionParts.map((part) => this.scanPart(view, part, headNow));
-    for await (const { key, text } of merged(parts, byKey)) {
-      if (text === undefined) continue;
-      page.push({ aggregate: aggregateOf(key), value: parse<WireValue>(text) });
-      if (page.length < SCAN_PAGE) continue;
-      this.session.checkOpen();
-      yield page;
-      page = [];
+    const sequences = parts.map((part) => this.scanPart(view, part, headNow));
+    for await (const { key, text } of merged(sequences, byKey)) {
+      if (text !== undefined && head !== undefined) yield { key, text, head };
     }
-    if (page.length > 0) yield page;
   }
 
   /** A scan takes longer than a head may be old, so each of its reads is of a head of its own. */

@@ -21,13 +21,9 @@ export interface Place {
 export const NOTES = 'n';
 export const rowParts: readonly string[] = Array.from({ length: ROW_PARTS }, (_, i) => `r${i}`);
 export const contributionParts: readonly string[] = Array.from({ length: KEYED_PARTS }, (_, i) => `c${i}`);
+export const indexParts: readonly string[] = Array.from({ length: KEYED_PARTS }, (_, i) => `i${i}`);
 /** Every part there may be. */
-export const allParts: readonly string[] = [
-  NOTES,
-  ...rowParts,
-  ...contributionParts,
-  ...Array.from({ length: KEYED_PARTS }, (_, i) => `i${i}`),
-];
+export const allParts: readonly string[] = [NOTES, ...rowParts, ...contributionParts, ...indexParts];
 
 export function rowPlace(key: string): Place {
   return { part: rowParts[sliceOf('', '', '', key) % ROW_PARTS]!, key };
@@ -55,13 +51,28 @@ export function aggregateOf(key: string): AggregateKey {
 
 /** Where the entries of one field of one row stand, together, and how their keys begin; behind that comes their order. */
 export function fieldPlace(row: string, field: string): { readonly part: string; readonly base: string } {
-  const part = `i${sliceOf('', '', row, field) % KEYED_PARTS}`;
+  const part = indexParts[sliceOf('', '', row, field) % KEYED_PARTS]!;
   return { part, base: `${escaped(row)}\u0000${escaped(field)}\u0000` };
 }
 
 /** NUL ends a text that something follows, so within one it becomes 1 1, and 1 becomes 1 2: the order stays. */
 function escaped(text: string): string {
   return text.replace(/[\u0000\u0001]/g, (c) => (c === '\u0000' ? '\u0001\u0001' : '\u0001\u0002'));
+}
+
+/** The row and field of an entry's key, and how all keys of theirs begin. */
+export function fieldOf(key: string): { readonly row: string; readonly field: string; readonly base: string } {
+  const first = key.indexOf('\u0000');
+  const second = key.indexOf('\u0000', first + 1);
+  return {
+    row: unescaped(key.slice(0, first)),
+    field: unescaped(key.slice(first + 1, second)),
+    base: key.slice(0, second + 1),
+  };
+}
+
+function unescaped(text: string): string {
+  return text.replace(/\u0001[\u0001\u0002]/g, (pair) => (pair === '\u0001\u0001' ? '\u0000' : '\u0001'));
 }
 
 /** The least text above every text that begins with `prefix`; undefined when there is none. */
