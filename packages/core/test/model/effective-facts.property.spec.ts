@@ -4,12 +4,13 @@
  */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { correctionEvent, CORRECTION, effectTimeOf } from '../../src/model/correction.js';
+import { effectTimeOf } from '../../src/model/correction.js';
 import { canonicalJson } from '../../src/model/canonical-json.js';
 import { effectiveFacts, type ConflictPolicy } from '../../src/model/effective-facts.js';
 import { Fact } from '../../src/model/event.js';
 import { compareKey } from '../../src/model/event-order.js';
-import type { CorrectionInput, CorrectionKind } from '../../src/model/correction.js';
+import type { CorrectionKind } from '../../src/model/correction.js';
+import { correctionOfFact, type Decision } from './decided.js';
 
 interface Stored {
   readonly at: number;
@@ -17,15 +18,8 @@ interface Stored {
   readonly name: string;
   readonly n: number;
 }
-interface Decided {
-  readonly kind: CorrectionKind;
+interface Decided extends Decision {
   readonly of: Stored;
-  readonly withDigest: boolean;
-  readonly decidedAt: number;
-  readonly stream: string;
-  readonly sequence: number;
-  readonly at: number | undefined;
-  readonly n: number | undefined;
 }
 
 const base = { tenant: '', aggregateType: 'thing', aggregateId: '1', version: '0' };
@@ -40,34 +34,7 @@ const factFrom = (one: Stored): Fact =>
     content: canonicalJson({ n: one.n }),
   });
 
-function correctionFrom(one: Decided): Fact {
-  const amends = one.kind === 'amend';
-  const input: CorrectionInput = {
-    ...base,
-    kind: one.kind,
-    target: {
-      at: one.of.at,
-      streamId: one.of.stream,
-      name: one.of.name,
-      ...(one.withDigest ? { digest: factFrom(one.of).digest } : {}),
-    },
-    decidedAt: one.decidedAt,
-    streamId: one.stream,
-    sequence: one.sequence,
-    ...(amends && one.at !== undefined ? { at: one.at } : {}),
-    ...(amends && (one.n !== undefined || one.at === undefined) ? { parameters: { n: one.n ?? 99 } } : {}),
-  };
-  const event = correctionEvent(input);
-  return new Fact({
-    ...base,
-    name: event.name,
-    eventTime: event.at as number,
-    streamId: event.streamId!,
-    sequence: event.sequence!,
-    characteristics: CORRECTION,
-    content: canonicalJson(event.parameters),
-  });
-}
+const correctionFrom = (one: Decided): Fact => correctionOfFact(factFrom(one.of), one);
 
 const stored = fc.record<Stored>({
   at: fc.integer({ min: 1, max: 4 }),

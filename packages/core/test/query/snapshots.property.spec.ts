@@ -7,8 +7,6 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   Aggregate,
-  correctionEvent,
-  CORRECTION,
   canonicalJson,
   Event,
   EventHandler,
@@ -30,6 +28,7 @@ import { ManualClock } from '@concursus/testing';
 import { defineAggregate } from '../../src/mapping/fold-aggregate.js';
 import type { AggregateModel } from '../../src/mapping/aggregate-model.js';
 import { foldFrom, Snapshots } from '../../src/query/snapshots.js';
+import { correctionOfFact, type Decision } from '../model/decided.js';
 
 @Event({ initial: true })
 class Begun {
@@ -113,13 +112,8 @@ interface Stored {
   readonly name: number;
   readonly n: number;
 }
-interface Decided {
-  readonly kind: CorrectionKind;
+interface Decided extends Decision {
   readonly of: Stored;
-  readonly withDigest: boolean;
-  readonly decidedAt: number;
-  readonly at: number | undefined;
-  readonly n: number | undefined;
 }
 type Step =
   | { readonly record: readonly Stored[] }
@@ -145,31 +139,7 @@ const factFrom = ({ at, stream, name, n }: Stored): Fact =>
     content: canonicalJson({ n }),
   });
 
-function correctionFrom(one: Decided): Fact {
-  const amends = one.kind === 'amend';
-  const event = correctionEvent({
-    ...base,
-    kind: one.kind,
-    target: {
-      at: one.of.at,
-      streamId: one.of.stream,
-      name: NAMES[one.of.name]!,
-      ...(one.withDigest ? { digest: factFrom(one.of).digest } : {}),
-    },
-    decidedAt: one.decidedAt,
-    ...(amends && one.at !== undefined ? { at: one.at } : {}),
-    ...(amends && (one.n !== undefined || one.at === undefined) ? { parameters: { n: one.n ?? 99 } } : {}),
-  });
-  return new Fact({
-    ...base,
-    name: event.name,
-    eventTime: event.at as number,
-    streamId: event.streamId!,
-    sequence: event.sequence!,
-    characteristics: CORRECTION,
-    content: canonicalJson(event.parameters),
-  });
-}
+const correctionFrom = (one: Decided): Fact => correctionOfFact(factFrom(one.of), one);
 
 const stored = fc.record<Stored>({
   at: fc.integer({ min: 0, max: 24 }),

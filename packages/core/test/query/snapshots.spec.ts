@@ -159,6 +159,20 @@ async function bank(options: SnapshotOptions = {}, settledUpTo?: () => number, c
       await theirs.flush();
       return facts;
     },
+    /** Corrects an event of account `a`, at a time behind `T`, and moves it if it is told where. */
+    async correct(kind: 'retract' | 'amend', name: string, time: number, to?: number): Promise<void> {
+      const { rejected } = await bus.record(
+        correctionEvent({
+          aggregateType: 'account',
+          aggregateId: 'a',
+          kind,
+          target: { at: T + time, name },
+          ...(to === undefined ? {} : { at: T + to }),
+          decidedAt: T,
+        }),
+      );
+      expect(rejected).toBe(0);
+    },
     /** Payments from..to, one a second, each append at its own processing time. */
     async pay(from: number, to: number, id = 'a'): Promise<void> {
       for (let i = from; i < to; i += 500) {
@@ -262,33 +276,8 @@ describe('snapshots', () => {
     ['a late beginning', (b) => b.bus.for(Account, 'a').record(at(T + 900_500, new Opened('me')))],
     ['a beginning at the end', (b) => b.bus.for(Account, 'a').record(at(T + 5_000_000, new Opened('me')))],
     ['a late end', (b) => b.bus.for(Account, 'a').record(at(T + 100_500, new Closed()))],
-    [
-      'a retraction',
-      (b) =>
-        b.bus.record(
-          correctionEvent({
-            aggregateType: 'account',
-            aggregateId: 'a',
-            kind: 'retract',
-            target: { at: T + 300_000, name: 'paid' },
-            decidedAt: T,
-          }),
-        ),
-    ],
-    [
-      'an amendment that brings an event from behind a snapshot into it',
-      (b) =>
-        b.bus.record(
-          correctionEvent({
-            aggregateType: 'account',
-            aggregateId: 'a',
-            kind: 'amend',
-            target: { at: T + 999_000, name: 'paid' },
-            at: T + 1,
-            decidedAt: T,
-          }),
-        ),
-    ],
+    ['a retraction', (b) => b.correct('retract', 'paid', 300_000)],
+    ['an amendment that brings an event from behind a snapshot into it', (b) => b.correct('amend', 'paid', 999_000, 1)],
     [
       'another content under a known identity',
       (b) => b.bus.for(Account, 'a').record(at(T + 400_000, new Paid(12_345))),
@@ -319,16 +308,7 @@ describe('snapshots', () => {
   it('are passed over when what an amendment waits for comes at the end and belongs into them', async () => {
     const b = await bank();
     await b.pay(0, 1_000);
-    await b.bus.record(
-      correctionEvent({
-        aggregateType: 'account',
-        aggregateId: 'a',
-        kind: 'amend',
-        target: { at: T + 2_000_000, name: 'paid' },
-        at: T + 10_001,
-        decidedAt: T,
-      }),
-    );
+    await b.correct('amend', 'paid', 2_000_000, 10_001);
     await b.clock.advance(10);
     await b.get();
     // One amendment does not forbid snapshots.
@@ -349,15 +329,7 @@ describe('snapshots', () => {
     await b.pay(0, 1_000);
     await b.get();
     expect((await b.plain.get(Account, 'a'))!.state.owner).toBe('me');
-    await b.bus.record(
-      correctionEvent({
-        aggregateType: 'account',
-        aggregateId: 'a',
-        kind: 'retract',
-        target: { at: T + 2_000_000, name: 'opened' },
-        decidedAt: T,
-      }),
-    );
+    await b.correct('retract', 'opened', 2_000_000);
     await b.clock.advance(10);
     await b.get();
     expect((await b.states.get(Account, 'a'))!.state.owner).toBe('');
@@ -368,16 +340,7 @@ describe('snapshots', () => {
     const b = await bank({}, () => T + 1_000_000);
     await b.pay(0, 1_000);
     // The history's last event is one that happened earlier and was moved there.
-    await b.bus.record(
-      correctionEvent({
-        aggregateType: 'account',
-        aggregateId: 'a',
-        kind: 'amend',
-        target: { at: T + 500_000, name: 'paid' },
-        at: T + 2_000_000,
-        decidedAt: T,
-      }),
-    );
+    await b.correct('amend', 'paid', 500_000, 2_000_000);
     await b.clock.advance(10);
     await b.get();
     await b.bus.for(Account, 'a').record(at(T + 999_000, new Paid(7), { stream: 'z' }));
