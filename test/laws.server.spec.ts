@@ -2,22 +2,22 @@
 import { randomBytes } from 'node:crypto';
 import { cassandra } from '@concursus/cassandra';
 import { Client } from 'cassandra-driver';
-import { describe } from 'vitest';
 import { laws } from './laws.js';
+import { serverOf } from './servers/index.js';
 
-const [address = '', localDataCenter = ''] = (process.env['CASSANDRA_URL'] ?? '').split('/');
+const { contactPoints, port, localDataCenter } = serverOf('cassandra');
+const server = { contactPoints: contactPoints.map((host) => `${host}:${port}`), localDataCenter };
 const keyspace = `laws_${randomBytes(6).toString('hex')}`;
-const server = { contactPoints: [address], localDataCenter };
 
-describe.skipIf(address === '')('with a server', () => {
-  laws(
-    'Cassandra',
-    () => cassandra({ ...server, keyspace }),
-    async () => {
+laws(
+  {
+    name: 'Cassandra',
+    provider: () => cassandra({ ...server, keyspace }),
+    async dispose() {
       const client = new Client(server);
       await client.execute(`DROP KEYSPACE "${keyspace}"`, [], { readTimeout: 30_000 });
       await client.shutdown();
     },
-    100,
-  );
-});
+  },
+  100,
+);

@@ -5,12 +5,12 @@
 import { eventFeedContract, eventStoreContract, subjectOf, verifyContract } from '@concursus/testing';
 import { afterAll, describe, it, vi } from 'vitest';
 import { cassandra } from '../src/index.js';
-import { cleanUp, freshContext, serverUrl, specOptions } from './support.js';
+import { cleanUp, freshContext, specOptions } from './support.js';
 
 afterAll(cleanUp);
 
 vi.setConfig({ testTimeout: 300_000, hookTimeout: 60_000 });
-const runner = { describe: serverUrl === undefined ? describe.skip : describe, it };
+const runner = { describe, it };
 /** Each run is some dozen requests; the same laws run a thousand times in memory and on LMDB. */
 const runs = 100;
 

@@ -13,7 +13,7 @@ import { cassandra, type CassandraPersistentOptions } from '../src/index.js';
 import { keepLayout } from '../src/layout.js';
 import { Session } from '../src/session.js';
 import { CuttingProxy } from './cutting-proxy.js';
-import { cleanUp, contextOf, freshContext, openLayer, server, serverUrl, specOptions } from './support.js';
+import { cleanUp, contextOf, freshContext, openLayer, server, specOptions } from './support.js';
 
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 60_000 });
 
@@ -36,7 +36,7 @@ function commitOf(n: number): ViewCommit {
   };
 }
 
-describe.skipIf(serverUrl === undefined)('a session on Cassandra', () => {
+describe('a session on Cassandra', () => {
   const sessions: Session[] = [];
   const proxies: CuttingProxy[] = [];
   const keyspaces: string[] = [];

@@ -10,7 +10,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest
 import { CassandraCheckpointStore } from '../src/cassandra-checkpoint-store.js';
 import { CassandraViewStore } from '../src/cassandra-view-store.js';
 import { Session, type Conditional } from '../src/session.js';
-import { bareClient, cleanUp, contextOf, freshContext, openLayer, serverUrl, specOptions } from './support.js';
+import { bareClient, cleanUp, contextOf, freshContext, openLayer, specOptions } from './support.js';
 
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 60_000 });
 
@@ -94,7 +94,7 @@ function commitOf(n: number, parts: Partial<ViewCommit> = {}): ViewCommit {
 
 const COUNT = 'SELECT COUNT(*) FROM';
 
-describe.skipIf(serverUrl === undefined)('a view on Cassandra', () => {
+describe('a view on Cassandra', () => {
   let client: Client;
 
   beforeAll(async () => {

@@ -14,12 +14,12 @@ import {
 } from '@concursus/testing';
 import { afterAll, describe, it, vi } from 'vitest';
 import { cassandra } from '../src/index.js';
-import { cleanUp, freshContext, serverUrl, specOptions } from './support.js';
+import { cleanUp, freshContext, specOptions } from './support.js';
 
 afterAll(cleanUp);
 
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 60_000 });
-const runner = { describe: serverUrl === undefined ? describe.skip : describe, it };
+const runner = { describe, it };
 
 const subject = subjectOf('cassandra', () => cassandra(specOptions()), { context: freshContext });
 

@@ -4,21 +4,16 @@ import { randomBytes } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 import { SystemClock } from '@concursus/core';
 import type { Layer, LayerContext } from '@concursus/core';
+import { serverOf } from '@concursus/test/servers';
 import { Client } from 'cassandra-driver';
 import { cassandra, type CassandraPersistentOptions } from '../src/index.js';
 
 export const silent = { log: () => undefined, warn: () => undefined, error: () => undefined };
 
-/** `host:port/datacenter`, or undefined where there is no server; then specs that need one say so. */
-export const serverUrl: string | undefined = process.env['CASSANDRA_URL'];
-
-/** Where the server is. */
+/** Where the run's server is. */
 export function server(): { readonly contactPoints: readonly string[]; readonly localDataCenter: string } {
-  const [address, dataCenter] = (serverUrl ?? '').split('/');
-  if (address === undefined || address === '' || dataCenter === undefined) {
-    throw new Error('Set CASSANDRA_URL to host:port/datacenter of a running server.');
-  }
-  return { contactPoints: [address], localDataCenter: dataCenter };
+  const { contactPoints, port, localDataCenter } = serverOf('cassandra');
+  return { contactPoints: contactPoints.map((host) => `${host}:${port}`), localDataCenter };
 }
 
 /** One keyspace for all of a spec file: making one costs half a second, a context costs nothing. */
@@ -57,7 +52,6 @@ export async function bareClient(): Promise<Client> {
 
 /** Removes the keyspace of this file. */
 export async function cleanUp(): Promise<void> {
-  if (serverUrl === undefined) return;
   const { contactPoints, localDataCenter } = server();
   const client = new Client({ contactPoints: [...contactPoints], localDataCenter });
   await client.execute(`DROP KEYSPACE IF EXISTS "${keyspace}"`, [], { readTimeout: 30_000 });

@@ -12,7 +12,7 @@ import { afterAll, afterEach, describe, expect, it, vi } from 'vitest';
 import { CassandraViewStore } from '../src/cassandra-view-store.js';
 import { Session } from '../src/session.js';
 import { KILLED_VIEW, ROWS, rowsOfCommit } from './kills-model.js';
-import { cleanUp, contextOf, freshContext, openLayer, serverUrl, specOptions, startChild } from './support.js';
+import { cleanUp, contextOf, freshContext, openLayer, specOptions, startChild } from './support.js';
 
 const kills = Number(process.env['KILLS'] ?? 6);
 vi.setConfig({ testTimeout: 60_000 + kills * 20_000, hookTimeout: 60_000 });
@@ -26,7 +26,7 @@ interface Child {
   said(count: number): Promise<void>;
 }
 
-describe.skipIf(serverUrl === undefined)('a view whose owners are killed', () => {
+describe('a view whose owners are killed', () => {
   const children: Child[] = [];
 
   afterEach(() => {

@@ -4,12 +4,12 @@
  */
 import { appendFileSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
-import { HandlerRunner, SystemClock, type EffectContext, type WatermarkFactory } from '@concursus/core';
-import { IN_FLIGHT_MAX, lampRegistry, openLayer, silent } from './support.js';
+import type { EffectContext, WatermarkFactory } from '@concursus/core';
+import { consume } from './consuming.js';
+import { IN_FLIGHT_MAX, lampRegistry, openLayer } from './support.js';
 
 const [folder, remote] = process.argv.slice(2) as [string, string];
 const layer = await openLayer(folder);
-const { eventStore, eventFeed, viewStore, checkpointStore } = layer.ports;
 const model = lampRegistry().aggregates.values().next().value!.events.get('screwedIn')!;
 
 /** Event times come at most 50 out of order. */
@@ -47,30 +47,7 @@ const shared = {
   from: 'beginning',
   retry: { attempts: 1_000, firstMs: 1, maxMs: 5 },
 } as const;
-const runner = new HandlerRunner(
-  {
-    context: 'spec',
-    store: eventStore,
-    feed: eventFeed,
-    views: viewStore,
-    checkpoints: checkpointStore,
-    clock: new SystemClock(),
-    logger: silent,
-    process: String(process.pid),
-    watermarks,
-  },
-  [
-    { ...shared, name: 'durable', schedule: 'durable', handlers: [{ model, handle: handler('durable') }] },
-    { ...shared, name: 'persistent', schedule: 'persistent', handlers: [{ model, handle: handler('persistent') }] },
-  ],
-  { leaseMs: 120, beatMs: 30 },
-);
-await runner.start();
-process.stdout.write('ready\n');
-// Kept alive until it is killed, or told to stop in order.
-process.stdin.on('data', () => {
-  void runner
-    .stop()
-    .then(() => layer.close())
-    .then(() => process.exit(0));
-});
+await consume(layer, watermarks, [
+  { ...shared, name: 'durable', schedule: 'durable', handlers: [{ model, handle: handler('durable') }] },
+  { ...shared, name: 'persistent', schedule: 'persistent', handlers: [{ model, handle: handler('persistent') }] },
+]);

@@ -6,20 +6,18 @@ import 'reflect-metadata';
 import { appendFileSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
 import {
-  HandlerRunner,
   SettlingModel,
   SourceTable,
-  SystemClock,
   type SettledSpan,
   type SettlingConsumer,
   type SettlingContext,
 } from '@concursus/core';
+import { consume } from './consuming.js';
 import { BOUND_MS, heartRegistry, SETTLINGS, type Heart, type Part, type Told } from './hearts.js';
-import { IN_FLIGHT_MAX, openLayer, silent } from './support.js';
+import { IN_FLIGHT_MAX, openLayer } from './support.js';
 
 const [folder, remote] = process.argv.slice(2) as [string, string];
 const layer = await openLayer(folder);
-const { eventStore, eventFeed, viewStore, checkpointStore } = layer.ports;
 const aggregate = heartRegistry().aggregate('heart');
 
 function partOf(state: object, { from, to }: SettledSpan): Part {
@@ -61,27 +59,7 @@ function consumer(name: keyof typeof SETTLINGS): SettlingConsumer {
   };
 }
 
-const runner = new HandlerRunner(
-  {
-    context: 'spec',
-    store: eventStore,
-    feed: eventFeed,
-    views: viewStore,
-    checkpoints: checkpointStore,
-    clock: new SystemClock(),
-    logger: silent,
-    process: String(process.pid),
-    watermarks: (notes) => SourceTable.load({ boundMs: BOUND_MS }, notes),
-  },
-  [new SettlingModel(consumer('rhythm')), new SettlingModel(consumer('stop'))],
-  { leaseMs: 120, beatMs: 30 },
-);
-await runner.start();
-process.stdout.write('ready\n');
-// Kept alive until it is killed, or told to stop in order.
-process.stdin.on('data', () => {
-  void runner
-    .stop()
-    .then(() => layer.close())
-    .then(() => process.exit(0));
-});
+await consume(layer, (notes) => SourceTable.load({ boundMs: BOUND_MS }, notes), [
+  new SettlingModel(consumer('rhythm')),
+  new SettlingModel(consumer('stop')),
+]);

@@ -83,6 +83,10 @@ export class Cell {
   @SetOf() paths: string[] = [];
 }
 
+/** Where several tenants share a view, each has rows of its own. */
+const rowOf = ({ tenant }: { readonly tenant: string }, row: string): string =>
+  tenant === '' ? row : `${tenant}/${row}`;
+
 /** What a state adds. Whole and incomplete things stand in one row each, so that a late initial event moves one. */
 @Projection({ name: 'by-state', of: Thing, view: Cell })
 export class ByState {
@@ -90,8 +94,8 @@ export class ByState {
     const { path, total } = thing;
     const value = { things: 1, total, least: path, greatest: total, last: path, first: path, paths: [path] };
     return [
-      [context.incomplete ? 'incomplete' : 'whole', value as never],
-      [`length ${path.length}`, { things: 1 }],
+      [rowOf(context, context.incomplete ? 'incomplete' : 'whole'), value as never],
+      [rowOf(context, `length ${path.length}`), { things: 1 }],
     ];
   }
 }
@@ -110,15 +114,15 @@ export class ByEvent {
       first: `${event.amount}`,
       paths: [context.streamId],
     };
-    return [[event.who, value as never]];
+    return [[rowOf(context, event.who), value as never]];
   }
 }
 
 /** Throws for things that a `!` touched, so that those are parked. */
 @Projection({ name: 'fragile', of: Thing, view: Cell })
 export class Fragile {
-  rows(thing: Thing): Rows<Cell> {
+  rows(thing: Thing, context: RowsContext): Rows<Cell> {
     if (thing.path.includes('!')) throw new Error('this projection cannot handle a "!"');
-    return [[`total ${thing.total}`, { things: 1, paths: [thing.path] } as never]];
+    return [[rowOf(context, `total ${thing.total}`), { things: 1, paths: [thing.path] } as never]];
   }
 }

@@ -4,10 +4,8 @@
  * what can happen in one world.
  */
 import {
-  correctionEvent,
   inMemory,
   inMemoryCache,
-  sourceFacts,
   UnavailableError,
   type AggregateModel,
   type Append,
@@ -20,12 +18,12 @@ import {
   type TransientCache,
   type ViewCommit,
 } from '@concursus/core';
-import { Thing } from './domain.js';
+import { inputOf } from './inputs.js';
 import { Inspector } from './laws.js';
 import { Mirror } from './mirror.js';
-import { countedOf, contentOf, VIEWS } from './model.js';
+import { VIEWS } from './model.js';
 import { OtherSide, type Consumers } from './other-side.js';
-import type { Action, Draft, Plan } from './plan.js';
+import type { Action, Plan } from './plan.js';
 import { Random } from './random.js';
 import { Life, Scheduler } from './scheduler.js';
 import { EPOCH_MS, SimClock, type WallClock } from './sim-clock.js';
@@ -361,7 +359,7 @@ class World {
 
   private deliver(action: Send, running: Running, settle: (then: () => void) => void, again: () => void): void {
     running.life.called();
-    const inputs = action.items.map((draft) => inputOf(draft, this.random));
+    const inputs = action.items.map((draft) => inputOf(draft, draft.kind === 'event' && this.random.chance(0.5)));
     const { bus } = running.process;
     const answered = action.how === 'call' ? bus.record(inputs) : bus.record(streamOf(inputs));
     answered.then(
@@ -491,50 +489,6 @@ const quiet = { log: () => undefined, warn: () => undefined, error: () => undefi
 
 function isRetryable(error: unknown): boolean {
   return typeof error === 'object' && error !== null && (error as { retryable?: unknown }).retryable === true;
-}
-
-function inputOf(draft: Draft, random: Random): EventInput {
-  if (draft.kind === 'marker') {
-    const at = EPOCH_MS + draft.time;
-    if (draft.says === 'heartbeat') return sourceFacts.heartbeat(draft.stream, { at });
-    return draft.says === 'complete'
-      ? sourceFacts.complete(draft.stream, { upTo: at })
-      : sourceFacts.retire(draft.stream, { at, upTo: at });
-  }
-  if (draft.kind === 'correction') {
-    const { target } = draft;
-    return correctionEvent({
-      aggregateType: 'thing',
-      aggregateId: draft.id,
-      kind: draft.does,
-      target: {
-        at: EPOCH_MS + target.time,
-        streamId: target.stream,
-        sequence: target.sequence,
-        name: target.name,
-        ...(draft.exact ? { digest: countedOf(target).digest } : {}),
-      },
-      decidedAt: EPOCH_MS + draft.decidedAt,
-      streamId: draft.stream,
-      sequence: draft.sequence,
-      ...(draft.time === undefined ? {} : { at: EPOCH_MS + draft.time }),
-      ...(draft.says === undefined
-        ? {}
-        : { parameters: JSON.parse(contentOf(draft.says, target.name)) as Record<string, unknown> }),
-    });
-  }
-  const { who, amount } = draft;
-  // Keys in both orders: content does not depend on it.
-  const says = random.chance(0.5) ? { who, amount } : { amount, who };
-  return {
-    aggregateType: Thing.name.toLowerCase(),
-    aggregateId: draft.id,
-    name: draft.name,
-    at: EPOCH_MS + draft.time,
-    streamId: draft.stream,
-    sequence: draft.sequence,
-    parameters: draft.name === 'moved' ? says : { who },
-  };
 }
 
 async function* streamOf(inputs: readonly EventInput[]): AsyncGenerator<EventInput> {
