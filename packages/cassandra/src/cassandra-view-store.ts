@@ -114,9 +114,9 @@ export class CassandraViewStore extends ViewStore {
   private async at<T>(view: ViewRef, nothing: T, read: (head: Head) => Promise<T>): Promise<T> {
     const { real } = this.session;
     for (let tries = 0; tries < TRIES; tries++) {
+      const startMs = real.monotonicMs();
       const head = await this.heads.read(view);
       if (head === undefined) return nothing;
-      const startMs = real.monotonicMs();
       try {
         const answer = await read(head);
         // What was removed is swept some time after: an old head would miss it.
@@ -193,10 +193,10 @@ export class CassandraViewStore extends ViewStore {
     view: ViewRef,
     parts: readonly string[],
   ): AsyncGenerator<{ readonly key: string; readonly text: string; readonly head: Head }, void, undefined> {
+    let takenMs = this.session.real.monotonicMs();
     let head = await this.heads.read(view);
     if (head === undefined) return;
     const { data } = head;
-    let takenMs = this.session.real.monotonicMs();
     /** The newest head that was asked for; undefined when the view was dropped meanwhile. */
     const headNow = async (again: boolean): Promise<Head | undefined> => {
       const now = this.session.real.monotonicMs();

@@ -53,12 +53,15 @@ export class Head {
   readonly version: string;
   /** The view in the partition keys of its data. */
   readonly data: string;
+  private readonly ends: ReadonlyMap<number, number>;
 
   constructor(
     readonly id: string,
     readonly state: HeadState,
-    private readonly ends: ReadonlyMap<number, number>,
+    /** Ends of the runs before those that the state names. */
+    private readonly archive: ReadonlyMap<number, number>,
   ) {
+    this.ends = new Map(state.seals);
     this.version = `${state.life}.${state.run}.${state.n}`;
     this.data = `${id}:${state.life}`;
   }
@@ -67,7 +70,7 @@ export class Head {
   counts(run: number, n: number): boolean {
     const { state } = this;
     if (run === state.run) return n <= state.n;
-    const end = this.ends.get(run);
+    const end = this.ends.get(run) ?? this.archive.get(run);
     return end !== undefined && n <= end;
   }
 
@@ -78,7 +81,7 @@ export class Head {
 
   /** The same run after a commit. */
   with(state: HeadState): Head {
-    return new Head(this.id, state, this.ends);
+    return new Head(this.id, state, this.archive);
   }
 }
 
@@ -144,9 +147,7 @@ export class ViewHeads {
 
   private async headOf(id: string, state: HeadState): Promise<Head> {
     const { ends } = await this.archiveOf(`${id}:${state.life}`, state.archived);
-    const all = new Map(ends);
-    for (const [run, last] of state.seals) all.set(run, last);
-    return new Head(id, state, all);
+    return new Head(id, state, ends);
   }
 
   private async archiveOf(data: string, rows: number): Promise<Archive> {
