@@ -4,7 +4,7 @@
  */
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { SystemClock, ViewMirror, type EventBus, type EventInput } from '@concursus/core';
+import { SystemClock, ViewMirror, type EventBus, type EventInput, type Position } from '@concursus/core';
 import {
   distinct,
   EPOCH_MS,
@@ -74,10 +74,11 @@ export function laws(tested: Tested, runs = 1_000): void {
         i += size;
       }
       const totals = { recorded: 0, repeated: 0, conflicting: 0, received: 0 };
-      let last: Awaited<ReturnType<EventBus['record']>> | undefined;
+      let all: Position | undefined;
       const count = (summary: Awaited<ReturnType<EventBus['record']>>): void => {
         for (const key of ['recorded', 'repeated', 'conflicting', 'received'] as const) totals[key] += summary[key];
-        last = summary;
+        const { position } = summary;
+        all = all === undefined || position === undefined ? (all ?? position) : all.join(position);
       };
       if (stream) {
         count(
@@ -114,7 +115,7 @@ export function laws(tested: Tested, runs = 1_000): void {
       }
       // Laws 2 and 6: the same views.
       for (const name of VIEWS) {
-        await projections.view(name).caughtUp(last!);
+        await projections.view(name).caughtUp({ position: all! });
         const { rows } = await projections.view(name).find({ prefix: `${tenant}/`, limit: 100 });
         const held = Object.fromEntries(rows.map((row) => [row.key, row.value]));
         expect(sorted(held)).toBe(sorted(rowsFor(name, model, tenant)));
