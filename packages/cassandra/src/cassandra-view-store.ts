@@ -15,6 +15,7 @@ import type {
   ViewRef,
   WireValue,
 } from '@concursus/core';
+import { noteOf } from './note-places.js';
 import { Lanes } from './lanes.js';
 import { keepLayout } from './layout.js';
 import type { Session } from './session.js';
@@ -26,7 +27,7 @@ import {
   aggregateOf,
   contributionParts,
   contributionPlace,
-  indexPlace,
+  fieldPlace,
   justAbove,
   NOTES,
   ROW_PARTS,
@@ -110,9 +111,9 @@ export class CassandraViewStore extends ViewStore {
   private async at<T>(view: ViewRef, nothing: T, read: (head: Head) => Promise<T>): Promise<T> {
     const { real } = this.session;
     for (let tries = 0; tries < TRIES; tries++) {
+      const startMs = real.monotonicMs();
       const head = await this.heads.read(view);
       if (head === undefined) return nothing;
-      const startMs = real.monotonicMs();
       try {
         const answer = await read(head);
         // What was removed is swept some time after: an old head would miss it.
@@ -154,10 +155,10 @@ export class CassandraViewStore extends ViewStore {
   }
 
   async *scanContributions(view: ViewRef): AsyncGenerator<readonly StoredContribution[]> {
+    let takenMs = this.session.real.monotonicMs();
     let head = await this.heads.read(view);
     if (head === undefined) return;
     const { data } = head;
-    let takenMs = this.session.real.monotonicMs();
     /** The newest head that was asked for; undefined when the view was dropped meanwhile. */
     const headNow = async (again: boolean): Promise<Head | undefined> => {
       const now = this.session.real.monotonicMs();
@@ -241,7 +242,7 @@ export class CassandraViewStore extends ViewStore {
       readonly after?: string;
     },
   ): Promise<readonly IndexEntry[]> {
-    const { part, key: base } = indexPlace(row, field, '');
+    const { part, base } = fieldPlace(row, field);
     const descending = options.descending === true;
     const { after, limit } = options;
     let low = base + (options.prefix ?? '');
@@ -251,7 +252,8 @@ export class CassandraViewStore extends ViewStore {
     const pageSize = Math.min(READ_MAX, limit + READ_MIN);
     return this.at<readonly IndexEntry[]>(view, [], async (head) => {
       const entries: IndexEntry[] = [];
-      for await (const { key, text } of this.records.walk(head, part, { low, high, descending }, pageSize)) {
+      const range: Range = { low: greater(low, head.floorOf(base)), high, descending };
+      for await (const { key, text } of this.records.walk(head, part, range, pageSize)) {
         if (text === undefined) continue;
         if (entries.length >= limit) break;
         entries.push({ row, field, order: key.slice(base.length), value: parse<WireValue>(text) });
@@ -282,14 +284,17 @@ export class CassandraViewStore extends ViewStore {
     if (watch.isIdle && this.watches.get(id) === watch) this.watches.delete(id);
   }
 
+  /** They are few, and in no order: all are read. */
   async readNotes(view: ViewRef, prefix: string): Promise<readonly { key: string; value: WireValue }[]> {
-    const range: Range = { low: prefix, high: above(prefix), descending: false };
+    const range: Range = { low: '', high: undefined, descending: false };
     return this.at<readonly { key: string; value: WireValue }[]>(view, [], async (head) => {
       const notes: { key: string; value: WireValue }[] = [];
-      for await (const { key, text } of this.records.walk(head, NOTES, range, READ_MAX)) {
-        if (text !== undefined) notes.push({ key, value: parse<WireValue>(text) });
+      for await (const { text } of this.records.walk(head, NOTES, range, READ_MAX)) {
+        if (text === undefined) continue;
+        const { key, json } = noteOf(text);
+        if (key.startsWith(prefix)) notes.push({ key, value: parse<WireValue>(json) });
       }
-      return notes;
+      return notes.sort((a, b) => compareText(a.key, b.key));
     });
   }
 

@@ -5,12 +5,13 @@ import { errors, types } from 'cassandra-driver';
 /** The numbers of the protocol: an error's code is one of them. */
 const codes: Readonly<Record<keyof typeof types.responseErrorCodes, number>> = types.responseErrorCodes;
 
-/** Answers that say for certain that the request changed nothing: nothing was proposed to any replica. */
+/**
+ * Answers that say for certain that the request changed nothing. That too few replicas live is none of them: it may be found
+ * out after a condition was decided and before its outcome is told to all.
+ */
 const REFUSED_BEFORE: ReadonlySet<number> = new Set([
   codes.protocolError,
   codes.badCredentials,
-  codes.unavailableException,
-  codes.overloaded,
   codes.isBootstrapping,
   codes.syntaxError,
   codes.unauthorized,

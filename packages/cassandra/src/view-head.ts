@@ -41,6 +41,8 @@ export interface HeadState {
   readonly firstBlock: number;
   /** Blocks of former numberings that are to be removed. */
   readonly old: readonly (readonly [reset: number, from: number, to: number])[];
+  /** Of some fields of the index the key below which there is no entry; see `index-floors.ts`. */
+  readonly floors: readonly (readonly [base: string, key: string])[];
   /** It is being removed, and is removed to the end by whoever meets it next. */
   readonly dropping?: true;
 }
@@ -51,12 +53,15 @@ export class Head {
   readonly version: string;
   /** The view in the partition keys of its data. */
   readonly data: string;
+  private readonly ends: ReadonlyMap<number, number>;
 
   constructor(
     readonly id: string,
     readonly state: HeadState,
-    private readonly ends: ReadonlyMap<number, number>,
+    /** Ends of the runs before those that the state names. */
+    private readonly archive: ReadonlyMap<number, number>,
   ) {
+    this.ends = new Map(state.seals);
     this.version = `${state.life}.${state.run}.${state.n}`;
     this.data = `${id}:${state.life}`;
   }
@@ -65,13 +70,18 @@ export class Head {
   counts(run: number, n: number): boolean {
     const { state } = this;
     if (run === state.run) return n <= state.n;
-    const end = this.ends.get(run);
+    const end = this.ends.get(run) ?? this.archive.get(run);
     return end !== undefined && n <= end;
+  }
+
+  /** The key below which a field has no entry, where that is known. */
+  floorOf(base: string): string | undefined {
+    return this.state.floors.find(([one]) => one === base)?.[1];
   }
 
   /** The same run after a commit. */
   with(state: HeadState): Head {
-    return new Head(this.id, state, this.ends);
+    return new Head(this.id, state, this.archive);
   }
 }
 
@@ -137,9 +147,7 @@ export class ViewHeads {
 
   private async headOf(id: string, state: HeadState): Promise<Head> {
     const { ends } = await this.archiveOf(`${id}:${state.life}`, state.archived);
-    const all = new Map(ends);
-    for (const [run, last] of state.seals) all.set(run, last);
-    return new Head(id, state, all);
+    return new Head(id, state, ends);
   }
 
   private async archiveOf(data: string, rows: number): Promise<Archive> {
@@ -211,6 +219,7 @@ export class ViewHeads {
         reset: 0,
         firstBlock: 0,
         old: [],
+        floors: [],
       };
     } else {
       const { run, n, seals } = head.state;

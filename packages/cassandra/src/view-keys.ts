@@ -33,8 +33,9 @@ export function rowPlace(key: string): Place {
   return { part: rowParts[sliceOf('', '', '', key) % ROW_PARTS]!, key };
 }
 
-export function notePlace(key: string): Place {
-  return { part: NOTES, key };
+/** Of a record of notes, see `note-places.ts`. */
+export function notePlace(id: number): Place {
+  return { part: NOTES, key: String(id) };
 }
 
 /** Neighbouring slices share a part. */
@@ -52,10 +53,10 @@ export function aggregateOf(key: string): AggregateKey {
   return { tenant: tenant!, type: type!, id: id! };
 }
 
-/** All entries of one field of one row stand together. */
-export function indexPlace(row: string, field: string, order: string): Place {
+/** Where the entries of one field of one row stand, together, and how their keys begin; behind that comes their order. */
+export function fieldPlace(row: string, field: string): { readonly part: string; readonly base: string } {
   const part = `i${sliceOf('', '', row, field) % KEYED_PARTS}`;
-  return { part, key: `${escaped(row)}\u0000${escaped(field)}\u0000${order}` };
+  return { part, base: `${escaped(row)}\u0000${escaped(field)}\u0000` };
 }
 
 /** NUL ends a text that something follows, so within one it becomes 1 1, and 1 becomes 1 2: the order stays. */

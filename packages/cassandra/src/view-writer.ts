@@ -2,23 +2,21 @@
  * Commits one view, one commit after the other: stages the new version of each record beside those that count, then lets one
  * condition on the head make all of them true. A crash before that leaves versions that count for nothing.
  */
-import { ConflictError, type ViewCommit } from '@concursus/core';
+import { compareText, ConflictError, type ViewCommit } from '@concursus/core';
 import { checkpointMoved, leaseLost } from './cassandra-checkpoint-store.js';
+import { IndexFloors, type FieldChange, type Floors } from './index-floors.js';
+import { NotePlaces, noteOf, noteText, type NotePlan } from './note-places.js';
 import type { Session, Statement } from './session.js';
+import { sendAll } from './batches.js';
 import { blockOf, changeEntries, removeBlocks } from './view-changes.js';
 import { endDrop } from './view-drop.js';
 import { timestampOf, type Head, type HeadState, type Stamp, type ViewHeads } from './view-head.js';
-import { contributionPlace, indexPlace, notePlace, rowPlace, type Place } from './view-keys.js';
-import { cellOf, recordKey, settled, type Picked, type ViewRecords } from './view-records.js';
+import { contributionPlace, fieldPlace, notePlace, NOTES, rowPlace, type Place } from './view-keys.js';
+import { cellOf, Overtaken, recordKey, settled, type Picked, type ViewRecords } from './view-records.js';
 import { SLOTS } from './view-schema.js';
 
 /** Of so many records it is remembered which slot counts; of others it is read before they are written. Some 30 MB. */
 const SLOTS_REMEMBERED = 200_000;
-/** Bytes and statements of one batch: Cassandra warns of batches above 5 kB. */
-const BATCH_BYTES = 4_000;
-const BATCH_STATEMENTS = 64;
-/** A batch's cost a statement beside its text. */
-const STATEMENT_BYTES = 60;
 /**
  * What was removed is swept this long after, real time: a reader with the head before it is done by then, as it begins again
  * with a new head after `HEAD_AGE_MAX_MS`.
@@ -33,6 +31,8 @@ const BLOCKS_A_COMMIT = 16;
 const TRIES = 4;
 
 const ABSENT = -1;
+/** Records of notes of one read. */
+const NOTES_A_READ = 1_000;
 
 const WRITES = SLOTS.map(
   (slot) => `INSERT INTO view_record (context, view_id, part, key, ${slot}) VALUES (?, ?, ?, ?, ?)`,
@@ -56,6 +56,9 @@ export class ViewWriter {
   private complete = false;
   /** Removed records with when they may be swept, oldest first. */
   private readonly removed = new Map<string, { readonly place: Place; readonly dueMs: number }>();
+  /** Where the notes are; undefined until they were read. */
+  private notes: NotePlaces | undefined;
+  private readonly floors: IndexFloors;
   /** Blocks of changes below this one may go from then on. */
   private trim: { readonly block: number; readonly dueMs: number } | undefined;
   /** When the blocks of former numberings may go. */
@@ -66,7 +69,9 @@ export class ViewWriter {
     private readonly heads: ViewHeads,
     private readonly records: ViewRecords,
     private readonly changesKept: number,
-  ) {}
+  ) {
+    this.floors = new IndexFloors(records);
+  }
 
   /** Makes one commit; the caller makes one at a time. Resolves to the head after it. */
   async commit(commit: ViewCommit): Promise<Head> {
@@ -75,8 +80,13 @@ export class ViewWriter {
       for (let tries = 0; tries < TRIES; tries++) {
         const head = this.ours && this.isNext(commit) ? this.head! : await this.openRun(commit);
         if (head === undefined) continue;
-        const done = await this.tryCommit(commit, head);
-        if (done !== undefined) return done;
+        try {
+          const done = await this.tryCommit(commit, head);
+          if (done !== undefined) return done;
+        } catch (error) {
+          // Others committed over what this read to prepare its own: the next try finds out.
+          if (!(error instanceof Overtaken)) throw error;
+        }
       }
     } finally {
       this.committing = false;
@@ -147,9 +157,13 @@ export class ViewWriter {
     const stamp: Stamp = { run: head.state.run, n: head.state.n + 1 };
     // Until it is known to be done, the run is spent: a stamp is never used for two commits.
     this.ours = false;
-    const nexts = this.nextsOf(commit);
+    const places = (this.notes ??= await this.loadNotes(head));
+    const plan = places.plan(notesOf(commit));
+    const fields = new Map<string, FieldChange>();
+    const nexts = this.nextsOf(commit, plan, fields);
     await this.loadSlots(head, nexts);
-    const { state, changes, sweeps } = this.changesOf(commit, head, stamp);
+    const floors = await this.floors.after(head, fields);
+    const { state, changes, sweeps } = this.changesOf(commit, head, stamp, floors);
     const slots = new Map<string, number>();
     const writes: Statement[] = [];
     for (const next of nexts.values()) {
@@ -160,10 +174,10 @@ export class ViewWriter {
       slots.set(key, slot);
       writes.push({ query: WRITES[slot]!, params: this.cell(head, next, cellOf(stamp, next.text)) });
     }
-    const staged = this.sendAll([...writes, ...changes], timestampOf(stamp));
+    const staged = sendAll(this.session, [...writes, ...changes], timestampOf(stamp));
     // What is swept was removed by a commit before this one: its removal is newer than every version, and older than the next.
     const swept = this.sweepsOf(head, nexts);
-    const cleaned = this.sendAll([...swept.statements, ...sweeps], timestampOf(head.state));
+    const cleaned = sendAll(this.session, [...swept.statements, ...sweeps], timestampOf(head.state));
     await settled([staged, cleaned]);
     const next = head.with(state);
     const outcome = await this.heads.write(commit.owner, commit.epoch, head, next);
@@ -179,6 +193,12 @@ export class ViewWriter {
       if (!this.complete) this.remember(key, ABSENT);
     }
     this.note(nexts, slots);
+    places.done(plan);
+    const dueMs = this.session.real.monotonicMs() + SWEEP_AFTER_MS;
+    for (const id of places.giveUp()) {
+      const place = notePlace(id);
+      this.removed.set(recordKey(place), { place, dueMs });
+    }
     return next;
   }
 
@@ -187,7 +207,7 @@ export class ViewWriter {
   }
 
   /** What is written, each record once: the later word of a commit counts. */
-  private nextsOf(commit: ViewCommit): Map<string, Next> {
+  private nextsOf(commit: ViewCommit, plan: NotePlan, fields: Map<string, FieldChange>): Map<string, Next> {
     const nexts = new Map<string, Next>();
     const put = (place: Place, text: string | undefined): void => {
       nexts.set(recordKey(place), { ...place, text });
@@ -202,13 +222,37 @@ export class ViewWriter {
       put(contributionPlace(context, aggregate), JSON.stringify(value));
     }
     for (const aggregate of commit.forget) put(contributionPlace(context, aggregate), undefined);
+    const fieldOf = (row: string, field: string): FieldChange => {
+      const place = fieldPlace(row, field);
+      let change = fields.get(place.base);
+      if (change === undefined) fields.set(place.base, (change = { ...place, removals: 0, least: undefined }));
+      return change;
+    };
     // Removals first: an entry that is removed and added in one commit stays.
-    for (const { row, field, order } of commit.indexRemove) put(indexPlace(row, field, order), undefined);
-    for (const { row, field, order, value } of commit.indexAdd) {
-      put(indexPlace(row, field, order), JSON.stringify(value));
+    for (const { row, field, order } of commit.indexRemove) {
+      const change = fieldOf(row, field);
+      change.removals += 1;
+      put({ part: change.part, key: change.base + order }, undefined);
     }
-    for (const { key, value } of commit.notes) put(notePlace(key), value === null ? undefined : JSON.stringify(value));
+    for (const { row, field, order, value } of commit.indexAdd) {
+      const change = fieldOf(row, field);
+      const key = change.base + order;
+      if (change.least === undefined || compareText(key, change.least) < 0) change.least = key;
+      put({ part: change.part, key }, JSON.stringify(value));
+    }
+    for (const [id, text] of plan.writes) put(notePlace(id), text);
     return nexts;
+  }
+
+  private async loadNotes(head: Head): Promise<NotePlaces> {
+    const places = new NotePlaces();
+    if (this.complete) return places;
+    const range = { low: '', high: undefined, descending: false };
+    for await (const { key, slot, text } of this.records.walk(head, NOTES, range, NOTES_A_READ)) {
+      places.add(Number(key), text === undefined ? undefined : noteOf(text).key);
+      this.remember(recordKey({ part: NOTES, key }), slot);
+    }
+    return places;
   }
 
   /** Finds out which slot of each record counts. */
@@ -231,7 +275,9 @@ export class ViewWriter {
       this.remember(key, slot);
       const next = nexts.get(key)!;
       this.removed.delete(key);
-      if (next.text === undefined) this.removed.set(key, { place: { part: next.part, key: next.key }, dueMs });
+      // The record of a note is free, and used again.
+      if (next.text === undefined && next.part !== NOTES)
+        this.removed.set(key, { place: { part: next.part, key: next.key }, dueMs });
     }
   }
 
@@ -249,6 +295,7 @@ export class ViewWriter {
     this.slots.clear();
     this.complete = false;
     this.removed.clear();
+    this.notes = undefined;
     this.trim = undefined;
     this.oldDueMs = undefined;
   }
@@ -272,6 +319,7 @@ export class ViewWriter {
     commit: ViewCommit,
     head: Head,
     stamp: Stamp,
+    floors: Floors,
   ): { readonly state: HeadState; readonly changes: Statement[]; readonly sweeps: Statement[] } {
     const { context } = this.session;
     const before = head.state;
@@ -315,50 +363,13 @@ export class ViewWriter {
       firstChange,
       firstBlock,
       old,
+      floors,
     };
     return { state, changes, sweeps };
   }
-
-  /** Batches of one partition each, small ones, side by side. */
-  private async sendAll(statements: readonly Statement[], timestamp: ReturnType<typeof timestampOf>): Promise<void> {
-    const byPartition = new Map<string, Statement[]>();
-    for (const statement of statements) {
-      // Of both tables the partition is said by the parameters before the last, or last two.
-      const partition = partitionOf(statement);
-      const same = byPartition.get(partition);
-      if (same === undefined) byPartition.set(partition, [statement]);
-      else same.push(statement);
-    }
-    const sent: Promise<void>[] = [];
-    const send = (batch: readonly Statement[]): void => {
-      sent.push(this.session.batch(batch, { timestamp }));
-    };
-    for (const same of byPartition.values()) {
-      let batch: Statement[] = [];
-      let bytes = 0;
-      for (const statement of same) {
-        const size = sizeOf(statement);
-        if (batch.length > 0 && (bytes + size > BATCH_BYTES || batch.length >= BATCH_STATEMENTS)) {
-          send(batch);
-          batch = [];
-          bytes = 0;
-        }
-        batch.push(statement);
-        bytes += size;
-      }
-      if (batch.length > 0) send(batch);
-    }
-    await settled(sent);
-  }
 }
 
-/** Partition keys of both tables: `view_record` (context, view_id, part), `view_change` (context, view_id, reset, block). */
-function partitionOf({ query, params }: Statement): string {
-  return query.includes('view_change') ? `${String(params[2])}:${String(params[3])}` : String(params[2]);
-}
-
-function sizeOf({ params }: Statement): number {
-  let bytes = STATEMENT_BYTES;
-  for (const value of params.slice(3)) if (typeof value === 'string') bytes += value.length;
-  return bytes;
+/** Each note once, null where it goes. */
+function notesOf(commit: ViewCommit): Map<string, string | null> {
+  return new Map(commit.notes.map(({ key, value }) => [key, value === null ? null : noteText(key, value)]));
 }

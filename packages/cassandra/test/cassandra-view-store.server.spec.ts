@@ -222,34 +222,143 @@ describe.skipIf(serverUrl === undefined)('a view on Cassandra', () => {
   it('sweeps what was removed when no reader can need it, and keeps what came again', async () => {
     const context = freshContext();
     const owner = await open(context);
-    const keys = Array.from({ length: 20 }, (_, i) => `done/${i}`);
-    const aggregate = { tenant: '', type: 'lamp', id: 'l' };
-    await owner.views.commit(commitOf(1, { notes: keys.map((key) => ({ key, value: 1 })) }));
-    const removing = {
-      notes: keys.map((key) => ({ key, value: null })),
-      contributions: [],
-      forget: [aggregate],
-      indexAdd: [],
-      indexRemove: [{ row: 'a', field: 'n', order: 'x', value: 1 }],
-    };
-    await owner.views.commit(commitOf(2, removing));
+    const lamps = Array.from({ length: 20 }, (_, i) => ({ tenant: '', type: 'lamp', id: String(i) }));
+    const plain = { contributions: [], indexAdd: [], notes: [], changes: [] };
     await owner.views.commit(
-      commitOf(3, { ...removing, notes: [{ key: 'done/7', value: 2 }], forget: [], indexRemove: [] }),
+      commitOf(1, { ...plain, contributions: lamps.map((aggregate) => ({ aggregate, value: 1 })) }),
     );
+    await owner.views.commit(commitOf(2, { ...plain, forget: lamps }));
+    await owner.views.commit(commitOf(3, { ...plain, contributions: [{ aggregate: lamps[7]!, value: 2 }] }));
     const records = (): Promise<number> => counted('view_record', 'context = ? ALLOW FILTERING', [context]);
-    expect(await records(), 'five rows, 20 notes, a contribution and an entry').toBe(27);
+    expect(await records(), 'five rows and 20 contributions').toBe(25);
     owner.clock.movedMs += 60_000;
-    const plain = { contributions: [], indexAdd: [], notes: [] };
     await owner.views.commit(commitOf(4, plain));
-    expect(await records(), 'five rows and the note that came again').toBe(6);
-    expect(await owner.views.readNotes(VIEW, '')).toEqual([{ key: 'done/7', value: 2 }]);
-    await owner.views.commit(commitOf(5, { notes: [{ key: 'done/3', value: 3 }] }));
+    expect(await records(), 'five rows and the contribution that came again').toBe(6);
+    await owner.views.commit(commitOf(5, { ...plain, contributions: [{ aggregate: lamps[3]!, value: 3 }] }));
     const reader = await open(context);
-    expect(await reader.views.readNotes(VIEW, '')).toEqual([
-      { key: 'done/3', value: 3 },
-      { key: 'done/7', value: 2 },
+    for (const { views } of [owner, reader]) {
+      expect(await views.readContributions(VIEW, [lamps[3]!, lamps[7]!, lamps[0]!])).toEqual([3, 2, undefined]);
+    }
+  });
+
+  it('uses the records of notes again, so that notes that come and go leave nothing behind', async () => {
+    const context = freshContext();
+    const owner = await open(context);
+    const plain = { contributions: [], indexAdd: [], changes: [], rows: [] };
+    const keysOf = (n: number): string[] => Array.from({ length: 50 }, (_, i) => `done/${n}/${i}`);
+    for (let n = 1; n <= 30; n++) {
+      const come = keysOf(n).map((key) => ({ key, value: n }));
+      const go = n === 1 ? [] : keysOf(n - 1).map((key) => ({ key, value: null }));
+      await owner.views.commit(commitOf(n, { ...plain, notes: [...come, ...go, { key: 'settled', value: n }] }));
+    }
+    const expected = [...keysOf(30).map((key) => ({ key, value: 30 })), { key: 'settled', value: 30 }];
+    const follower = await open(context);
+    for (const { views } of [owner, follower]) {
+      const found = await views.readNotes(VIEW, '');
+      expect(found).toHaveLength(51);
+      expect(new Set(found.map(({ key }) => key))).toEqual(new Set(expected.map(({ key }) => key)));
+      expect(await views.readNotes(VIEW, 'settled')).toEqual([{ key: 'settled', value: 30 }]);
+    }
+    // Who goes on uses what its predecessor left.
+    for (let n = 31; n <= 40; n++) {
+      const come = keysOf(n).map((key) => ({ key, value: n }));
+      const go = keysOf(n - 1).map((key) => ({ key, value: null }));
+      await follower.views.commit(commitOf(n, { ...plain, notes: [...go, ...come] }));
+    }
+    expect(await owner.views.readNotes(VIEW, 'done/')).toHaveLength(50);
+    expect(await counted('view_record', 'context = ? ALLOW FILTERING', [context])).toBeLessThanOrEqual(101);
+  });
+
+  it('knows where a queue begins, also after something came before its beginning', async () => {
+    const context = freshContext();
+    const owner = await open(context);
+    const plain = { contributions: [], notes: [], changes: [], rows: [] };
+    const entry = (i: number): { row: string; field: string; order: string; value: number } => ({
+      row: 'due',
+      field: '',
+      order: String(i).padStart(6, '0'),
+      value: i,
+    });
+    const entries = (from: number, to: number): ReturnType<typeof entry>[] =>
+      Array.from({ length: to - from }, (_, i) => entry(from + i));
+    await owner.views.commit(commitOf(1, { ...plain, indexAdd: entries(0, 1_000) }));
+    for (let n = 2; n <= 10; n++) {
+      await owner.views.commit(
+        commitOf(n, { ...plain, indexAdd: [], indexRemove: entries((n - 2) * 100, (n - 1) * 100) }),
+      );
+    }
+    const state = (
+      await client.execute('SELECT state FROM owned WHERE context = ? AND name = ?', [context, OWNER], {
+        prepare: true,
+      })
+    )
+      .first()!
+      .get('state') as string;
+    const { floors } = JSON.parse(state) as { floors: [string, string][] };
+    expect(floors).toHaveLength(1);
+    expect(floors[0]![1], 'looked for after every 256 removals').toMatch(/000800$/);
+    const other = await open(context);
+    const firsts = async (limit: number): Promise<number[][]> =>
+      Promise.all(
+        [owner, other].map(async ({ views }) =>
+          (await views.readIndex(VIEW, 'due', '', { limit })).map(({ value }) => value as number),
+        ),
+      );
+    expect(await firsts(2)).toEqual([
+      [900, 901],
+      [900, 901],
     ]);
-    expect(await reader.views.readContributions(VIEW, [aggregate])).toEqual([5]);
+    await owner.views.commit(commitOf(11, { ...plain, indexAdd: [entry(5), entry(3)] }));
+    expect(await firsts(3)).toEqual([
+      [3, 5, 900],
+      [3, 5, 900],
+    ]);
+    await other.views.commit(commitOf(12, { ...plain, indexAdd: [], indexRemove: [entry(3)] }));
+    expect(await firsts(2)).toEqual([
+      [5, 900],
+      [5, 900],
+    ]);
+    const down = await other.views.readIndex(VIEW, 'due', '', { limit: 200, descending: true });
+    expect(down.map(({ value }) => value).toReversed()).toEqual([5, ...entries(900, 1_000).map(({ value }) => value)]);
+  });
+
+  it('counts nothing of a commit that failed in the middle, also after the next one', async () => {
+    const context = freshContext();
+    const owner = await open(context);
+    await owner.views.commit(commitOf(1));
+    const failed = vi
+      .spyOn(owner.session, 'conditional')
+      .mockRejectedValueOnce(new UnavailableError('TIMEOUT', 'lost'));
+    const more = commitOf(2, {
+      rows: [
+        { key: 'a', revision: 2, contributors: 1, fields: { n: 666 } },
+        { key: 'staged', revision: 1, contributors: 1, fields: {} },
+      ],
+      notes: [{ key: 'staged', value: 1 }],
+      contributions: [{ aggregate: { tenant: '', type: 'lamp', id: 'staged' }, value: 1 }],
+      changes: Array.from({ length: 700 }, (_, i) => ({
+        key: `staged ${i}`,
+        revision: 1,
+        retract: null,
+        assert: {},
+        cause: [],
+      })),
+    });
+    await expect(owner.views.commit(more)).rejects.toThrow('lost');
+    failed.mockRestore();
+    for (let n = 2; n <= 4; n++)
+      await owner.views.commit(commitOf(n, { rows: [{ key: 'b', revision: n, contributors: 1, fields: { n } }] }));
+    const { views } = await open(context);
+    expect((await views.readRows(VIEW, ['a', 'b', 'staged'])).map((row) => row?.fields)).toEqual([
+      { n: 1 },
+      { n: 4 },
+      undefined,
+    ]);
+    expect(await views.readNotes(VIEW, '')).toEqual([{ key: 'n', value: 4 }]);
+    expect(await views.readContributions(VIEW, [{ tenant: '', type: 'lamp', id: 'staged' }])).toEqual([undefined]);
+    expect((await views.readChanges(VIEW, 0, 1_000)).map((change) => change.assert)).toEqual(
+      [1, 2, 3, 4].map((n) => ({ n })),
+    );
   });
 
   it('trims changes exactly, and removes their blocks when no reader can need them', async () => {

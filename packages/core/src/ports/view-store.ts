@@ -57,7 +57,7 @@ export interface StoredChange extends ChangeRecord {
 
 export interface ViewCommit {
   readonly view: ViewRef;
-  /** The name of the owner row whose epoch must be current. */
+  /** The name of the owner row whose epoch must be current: one for all commits of a view. A store may refuse another with `LEASE_LOST`. */
   readonly owner: string;
   readonly epoch: number;
   /** The checkpoint before and after, as `Position.toString()`; `expected` undefined for the first commit. */
