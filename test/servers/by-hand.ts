@@ -8,6 +8,8 @@ import { serverKinds, serverNames, isServerName } from './server-kinds.js';
 import type { ServerName } from './server-kind.js';
 import { type RunningServer, startServer } from './start-server.js';
 
+const LOOK_MS = 1_000;
+
 const { values } = parseArgs({
   options: { only: { type: 'string', multiple: true }, fast: { type: 'boolean', default: false } },
 });
@@ -46,10 +48,17 @@ if (servers.length > 0) {
   console.log('\nFor the environment of the server specs:\n');
   for (const { kind, address } of servers) console.log(`  ${kind.urlVariable}=${kind.urlOf(address)}`);
   console.log('\nCtrl-C stops them and removes their data.');
-  // A promise alone keeps no process alive.
-  const alive = setInterval(() => undefined, 60_000);
+  const lost = new Set<RunningServer>();
+  // Which also keeps this process alive; a promise alone does not.
+  const looks = setInterval(() => {
+    for (const server of servers)
+      if (server.ended !== undefined && !lost.has(server)) {
+        lost.add(server);
+        void server.logTail().then((tail) => say(`${server.kind.title} ended by itself: ${server.ended}\n${tail}`));
+      }
+  }, LOOK_MS);
   await told;
-  clearInterval(alive);
+  clearInterval(looks);
   say('stopping');
   await Promise.all(servers.map((server) => server.stop()));
   say('stopped');

@@ -114,7 +114,11 @@ function plan({ lib }: Program, { folder, ports }: Place): LocalPlan {
   <Appenders>
     <Console name="out" target="SYSTEM_OUT"><PatternLayout pattern="%-5p %d{ISO8601} %c{1} - %m%n"/></Console>
   </Appenders>
-  <Loggers><Root level="INFO"><AppenderRef ref="out"/></Root></Loggers>
+  <Loggers>
+    <!-- Else the end of the log is a list of settings. -->
+    <Logger name="org.apache.kafka.common.config.AbstractConfig" level="WARN"/>
+    <Root level="INFO"><AppenderRef ref="out"/></Root>
+  </Loggers>
 </Configuration>
 `,
     },

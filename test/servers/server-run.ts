@@ -128,7 +128,14 @@ class ServerRun implements Reporter {
       rows.push([title, server?.version ?? version, ...told, String(passed), String(failed), String(notRun), where]);
     }
     const widths = rows[0]?.map((_, at) => Math.max(...rows.map((row) => row[at]?.length ?? 0))) ?? [];
-    return rows.map((row) => row.map((cell, at) => cell.padEnd(widths[at] ?? 0)).join('  ')).join('\n');
+    return rows
+      .map((row) =>
+        row
+          .map((cell, at) => cell.padEnd(widths[at] ?? 0))
+          .join('  ')
+          .trimEnd(),
+      )
+      .join('\n');
   }
 
   async #end(): Promise<void> {

@@ -15,7 +15,7 @@ import type { Care, Program, Say, ServerAddresses, ServerKind, ServerName } from
 import { serverKinds } from './server-kinds.js';
 
 /** Cassandra takes 10 s on a quiet machine of two cores; a busy one may be ten times slower. */
-const READY_MAX_MS = 180_000;
+const READY_MAX_MS = 240_000;
 const POLL_MS = 50;
 const PORT_ANSWERS_MAX_MS = 1_000;
 /** One more than the retry on an address in use: between finding a port free and listening on it somebody may be quicker. */
@@ -81,7 +81,7 @@ export async function startKind<N extends ServerName>(
   const beganMs = performance.now();
   const url = env[kind.urlVariable];
   if (!own && url !== undefined && url !== '') return ofEnvironment(kind, url, beganMs);
-  const source = await findSource(kind, say);
+  const source = await findSource(kind, say, own);
   const care = { fast, sync };
   for (let attempt = 1; ; attempt++) {
     const [port = 0, ...more] = await freePorts(kind.local.ports);
@@ -104,10 +104,10 @@ export async function startKind<N extends ServerName>(
 
 /** Fetches what starting one of one's own needs, so that a spec's time is not spent on it. Rejects as starting would. */
 export async function prepareServer(name: ServerName, say: Say = quiet): Promise<void> {
-  await findSource(serverKinds[name], say);
+  await findSource(serverKinds[name], say, true);
 }
 
-async function findSource(kind: ServerKind, say: Say): Promise<Source> {
+async function findSource(kind: ServerKind, say: Say, own: boolean): Promise<Source> {
   const engine = await containerEngine();
   if (engine !== undefined) {
     try {
@@ -121,7 +121,7 @@ async function findSource(kind: ServerKind, say: Say): Promise<Source> {
     return { found: 'local', program: await kind.local.fetch(say) };
   } catch (error) {
     throw new Error(
-      `${kind.title} cannot be had: ${kind.urlVariable} names none, ` +
+      `${kind.title} cannot be had: ${own ? 'one of its own is asked for' : `${kind.urlVariable} names none`}, ` +
         `${engine === undefined ? 'no container engine answers' : `${engine} has no ${kind.image}`}, ` +
         `and not from packages either. ${messageOf(error)}`,
       { cause: error },
