@@ -3,16 +3,19 @@
  * mean. Everything else of this package works with what is made here.
  */
 import { UnavailableError, type LayerLogger } from '@concursus/core';
-import {
-  Kafka,
-  logLevel,
+import kafkajs, {
   type Admin,
   type Consumer,
   type ICustomPartitioner,
+  type Kafka,
   type KafkaConfig,
   type Producer,
+  type ResourceConfigQuery,
   type SASLOptions,
 } from 'kafkajs';
+
+// The library is CommonJS, and Node finds only some of its names in it.
+const { ConfigResourceTypes, Kafka: Cluster, logLevel } = kafkajs;
 
 /** How a cluster is reached. Credentials are handed to the client and never written anywhere. */
 export interface KafkaConnectionOptions {
@@ -59,7 +62,7 @@ export class KafkaClient {
     private readonly options: KafkaConnectionOptions,
     logger: LayerLogger,
   ) {
-    this.kafka = new Kafka({
+    this.kafka = new Cluster({
       brokers: [...options.brokers],
       clientId: options.clientId ?? 'concursus',
       connectionTimeout: options.connectionTimeoutMs ?? 3_000,
@@ -126,4 +129,9 @@ export class KafkaClient {
       cause: error,
     });
   }
+}
+
+/** Asks for the configuration of a topic. */
+export function topicConfig(name: string): ResourceConfigQuery {
+  return { type: ConfigResourceTypes.TOPIC, name };
 }

@@ -3,8 +3,8 @@
  * what we promise to keep is refused with the command that mends it.
  */
 import { ConfigurationError, type Clock, type LayerLogger } from '@concursus/core';
-import kafkajs, { type Admin } from 'kafkajs';
-import type { KafkaClient } from './client.js';
+import type { Admin } from 'kafkajs';
+import { topicConfig, type KafkaClient } from './client.js';
 
 /** How topics are created, and what existing ones must be like. */
 export interface TopicOptions {
@@ -127,7 +127,7 @@ async function checkTopics(admin: Admin, logger: LayerLogger, topics: readonly T
   const { topics: described } = await admin.fetchTopicMetadata({ topics: topics.map(({ topic }) => topic) });
   const { resources } = await admin.describeConfigs({
     includeSynonyms: false,
-    resources: topics.map(({ topic }) => ({ type: kafkajs.ConfigResourceTypes.TOPIC, name: topic })),
+    resources: topics.map(({ topic }) => topicConfig(topic)),
   });
   for (const needs of topics) {
     const partitions = described.find(({ name }) => name === needs.topic)?.partitions ?? [];

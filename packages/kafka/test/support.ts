@@ -1,12 +1,11 @@
 /** What the specs of this package share: where the cluster is, names that nothing else uses, and a bare reader of topics. */
 import { randomBytes } from 'node:crypto';
+import { serverOf } from '@concursus/test/servers';
 import { Kafka, logLevel, type Admin, type KafkaMessage } from 'kafkajs';
 
-/** The brokers of the cluster that the specs use. */
+/** The brokers of the cluster that the run shares. */
 export function brokers(): string[] {
-  const url = process.env['KAFKA_URL'];
-  if (url === undefined) throw new Error('KAFKA_URL says no address of a Kafka cluster.');
-  return url.split(',');
+  return [...serverOf('kafka').brokers];
 }
 
 /** A name that nobody has used before. */
@@ -15,12 +14,15 @@ export function fresh(what: string): string {
 }
 
 /** The bare client, as somebody else would use it. */
-export function bareKafka(addresses = brokers()): Kafka {
-  return new Kafka({ brokers: addresses, clientId: 'downstream', logLevel: logLevel.NOTHING });
+export function bareKafka(addresses: readonly string[] = brokers()): Kafka {
+  return new Kafka({ brokers: [...addresses], clientId: 'downstream', logLevel: logLevel.NOTHING });
 }
 
 /** Does something with the bare client's administration. */
-export async function administer<T>(action: (admin: Admin) => Promise<T>, addresses = brokers()): Promise<T> {
+export async function administer<T>(
+  action: (admin: Admin) => Promise<T>,
+  addresses: readonly string[] = brokers(),
+): Promise<T> {
   const admin = bareKafka(addresses).admin();
   await admin.connect();
   try {
@@ -38,7 +40,10 @@ export interface ReadMessage {
 }
 
 /** Reads topics from their beginning to where they end now, with a consumer group of its own. */
-export async function readTopics(topics: readonly string[], addresses = brokers()): Promise<ReadMessage[]> {
+export async function readTopics(
+  topics: readonly string[],
+  addresses: readonly string[] = brokers(),
+): Promise<ReadMessage[]> {
   const ends = await administer(
     async (admin) =>
       Promise.all(topics.map(async (topic) => ({ topic, partitions: await admin.fetchTopicOffsets(topic) }))),
