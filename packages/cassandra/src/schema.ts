@@ -2,7 +2,7 @@
  * The tables of a keyspace: made or verified when a layer connects. Changes are a list that only grows; how far a keyspace
  * is stands in its row of `schema_version`, so that no version works on tables of another.
  */
-import { types, type Client } from 'cassandra-driver';
+import { errors, types, type Client } from 'cassandra-driver';
 import { schemaMismatch, translated } from './errors.js';
 import { eventTables } from './event-schema.js';
 import { viewTables } from './view-schema.js';
@@ -64,12 +64,19 @@ async function versionOf(client: Client, keyspace: string): Promise<number | und
     { prepare: true, consistency: types.consistencies.localOne, isIdempotent: true },
   );
   if (tables.rowLength === 0) return undefined;
-  const rows = await client.execute(
-    `SELECT version FROM "${keyspace}".schema_version WHERE name = ?`,
-    [ROW_OF_THE_STORE],
-    { prepare: true, consistency: types.consistencies.localSerial, isIdempotent: true },
-  );
-  return (rows.first() as types.Row | null)?.get('version') as number | undefined;
+  try {
+    const rows = await client.execute(
+      `SELECT version FROM "${keyspace}".schema_version WHERE name = ?`,
+      [ROW_OF_THE_STORE],
+      { prepare: true, consistency: types.consistencies.localSerial, isIdempotent: true },
+    );
+    return (rows.first() as types.Row | null)?.get('version') as number | undefined;
+  } catch (error) {
+    // A table that another process is making right now is listed a moment before it can be asked.
+    if (error instanceof errors.ResponseError && error.code === Number(types.responseErrorCodes.invalid))
+      return undefined;
+    throw error;
+  }
 }
 
 async function create(client: Client, keyspace: string, options: SchemaOptions, from: number): Promise<void> {
