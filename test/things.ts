@@ -55,9 +55,9 @@ export interface Place {
 /** A provider under test. */
 export interface Tested {
   readonly name: string;
-  provider(policy: Policy): LayerProvider<'persistent'>;
+  readonly provider: (policy: Policy) => LayerProvider<'persistent'>;
   /** Removes what it kept. */
-  dispose(): Promise<void> | void;
+  readonly dispose: () => Promise<void> | void;
 }
 
 /** The providers that need no server. */

@@ -13,7 +13,7 @@ import { Sealer } from '../src/sealer.js';
 import { Session } from '../src/session.js';
 import { laneOf, Writers } from '../src/writers.js';
 import { CuttingProxy } from './cutting-proxy.js';
-import { cleanUp, contextOf, freshContext, openLayer, server, serverUrl, specOptions } from './support.js';
+import { cleanUp, contextOf, freshContext, openLayer, server, specOptions } from './support.js';
 
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 60_000 });
 
@@ -97,7 +97,7 @@ const record = async (layer: Layer<'persistent'>, at: number): Promise<Fact> => 
   return fact;
 };
 
-describe.skipIf(serverUrl === undefined)('a writer that died', () => {
+describe('a writer that died', () => {
   afterEach(async () => {
     for (const layer of layers.splice(0).reverse()) await layer.close();
     for (const session of sessions.splice(0)) await session.close();
@@ -175,7 +175,7 @@ describe.skipIf(serverUrl === undefined)('a writer that died', () => {
   });
 });
 
-describe.skipIf(serverUrl === undefined)('late facts that no list has, because two recorded at once', () => {
+describe('late facts that no list has, because two recorded at once', () => {
   it('are found in the history', async () => {
     const context = freshContext();
     const layer = await openLayer(context, LEASE);
@@ -194,7 +194,7 @@ describe.skipIf(serverUrl === undefined)('late facts that no list has, because t
   });
 });
 
-describe.skipIf(serverUrl === undefined)('appends whose answers are lost', () => {
+describe('appends whose answers are lost', () => {
   it('are told to be sent again, and come to one event each, in histories and feed', async () => {
     const context = freshContext();
     const proxy = await CuttingProxy.before(server().contactPoints[0]!);

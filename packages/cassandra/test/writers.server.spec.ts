@@ -8,7 +8,7 @@ import { createInterface } from 'node:readline';
 import { compareProcessingIds, type Fact, type Layer } from '@concursus/core';
 import { factOf } from '@concursus/testing';
 import { afterAll, describe, expect, it, vi } from 'vitest';
-import { cleanUp, freshContext, openLayer, serverUrl, specOptions, startChild } from './support.js';
+import { cleanUp, freshContext, openLayer, specOptions, startChild } from './support.js';
 
 vi.setConfig({ testTimeout: 300_000, hookTimeout: 60_000 });
 afterAll(cleanUp);
@@ -116,7 +116,7 @@ function namesOf(child: Child): string[] {
   return child.acknowledged.flatMap((line) => line.split(' ')).map((each) => each.split('=')[0]!);
 }
 
-describe.skipIf(serverUrl === undefined)('several writers on Cassandra', () => {
+describe('several writers on Cassandra', () => {
   it('record the same facts at once: each is one event, in histories and feed under one id', async () => {
     const context = freshContext();
     const watcher = await openLayer(context, options);
