@@ -6,6 +6,7 @@ import { CassandraEventStore } from './cassandra-event-store.js';
 import { EventRows } from './event-rows.js';
 import { FeedLog } from './feed-log.js';
 import { FeedReader } from './feed-reader.js';
+import { HistoryEnds } from './history-ends.js';
 import { HistoryReader } from './history-reader.js';
 import { KnownFacts } from './known-facts.js';
 import { keepLayout } from './layout.js';
@@ -55,7 +56,8 @@ export function eventPorts(session: Session, options: CassandraEventOptions): Ev
   const repeats = new RepeatCounts(session, placement);
   const bell = new Bell();
   const onRecorded = (): void => bell.ring();
-  const recorder = new Recorder({ session, writers, writer, log, rows, known, repeats, onRecorded });
+  const ends = new HistoryEnds(placement);
+  const recorder = new Recorder({ session, writers, writer, log, rows, placement, known, ends, repeats, onRecorded });
   const histories = new HistoryReader(session, placement, rows);
   const eventStore = new CassandraEventStore({ session, placement, recorder, writer, histories, repeats });
   const reader = new FeedReader(writers, log);

@@ -19,10 +19,6 @@ export const eventTables: readonly string[] = [
   `CREATE TABLE IF NOT EXISTS event_bucket (
     context text, tenant text, type text, id text, bucket int, shards int, unsure timeuuid,
     PRIMARY KEY ((context, tenant, type, id), bucket))`,
-  // How many rows each writer put into a bucket, now and then: what makes it spread.
-  `CREATE TABLE IF NOT EXISTS event_bucket_load (
-    context text, tenant text, type text, id text, bucket int, node text, rows bigint,
-    PRIMARY KEY ((context, tenant, type, id), bucket, node))`,
   // All aggregates, in lanes, each in the order of their keys.
   `CREATE TABLE IF NOT EXISTS aggregate_list (
     context text, lane int, tenant text, type text, id text,

@@ -75,7 +75,8 @@ export class FeedReader {
       const time = head.facts[head.at]!.time;
       for (const { logged, row, node } of await this.takeAt(cursors, time)) {
         if (isAfter(row.floor, logged.time)) throw new Error('A floor is below what was recorded above it.');
-        if (this.mayBeTwice(logs, node, row, logged.time) && (await this.isTwice(recent, scene, row, logged))) continue;
+        if (this.mayBeTwice(scene, node, row, logged.time) && (await this.isTwice(recent, scene, row, logged)))
+          continue;
         facts.push(logged.fact);
         characters += logged.fact.content.length;
         if (logs.length > 1) recent.add(logged);
@@ -141,16 +142,11 @@ export class FeedReader {
     return taken;
   }
 
-  /** Whether another writer logged anything between floor and fact. */
-  private mayBeTwice(logs: readonly Log[], node: string, row: FeedRow, time: ProcessingTime): boolean {
-    if (!isAfter(time, row.floor)) return false;
-    for (const log of logs) {
-      if (log.node !== node && isAfter(log.last, row.floor) && isAfter(time, log.started)) return true;
+  /** Whether another writer, also one that has nothing in this page, logged anything between floor and fact. */
+  private mayBeTwice({ live }: Scene, node: string, { floor }: FeedRow, time: ProcessingTime): boolean {
+    for (const each of live) {
+      if (each.node !== node && isAfter(each.issued, floor) && isAfter(time, each.started)) return true;
     }
-    return this.othersBefore(node, row.floor, time);
-  }
-
-  private othersBefore(node: string, floor: ProcessingTime, time: ProcessingTime): boolean {
     if (!isAfter(this.writers.sealedLast, floor)) return false;
     for (const seal of this.writers.seals.values()) {
       if (seal.node !== node && seal.lastSeq >= 0 && isAfter(seal.last, floor) && isAfter(time, seal.started))

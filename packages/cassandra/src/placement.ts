@@ -1,12 +1,8 @@
 /** Where a fact is kept: buckets of event time, each over one or more partitions. Numbers that are written into keys. */
 import { identityKey, SLICES, sliceOf, type AggregateKey, type Fact } from '@concursus/core';
 
-/** A year: most histories are one partition, or few. A bucket that grows large is spread. */
+/** A year: most histories are one partition, or few. */
 const BUCKET_MS = 31_536_000_000;
-/** Each time a bucket has so many rows a partition, about 50 MB of usual ones, it is spread over four times as many. */
-export const ROWS_OF_SHARD = 100_000;
-const SHARDS_FACTOR = 4;
-const SHARDS_MAX = 64;
 const AGGREGATE_LANES = 256;
 
 export interface PlacementOptions {
@@ -55,11 +51,4 @@ export function shardOf(fact: Fact, shards: number): number {
   let hash = 0;
   for (const char of identityKey(fact)) hash = (Math.imul(hash, 31) + char.codePointAt(0)!) | 0;
   return (hash >>> 0) % shards;
-}
-
-/** The number of partitions of a bucket with so many rows. */
-export function shardsFor(rows: number): number {
-  let shards = 1;
-  while (shards < SHARDS_MAX && rows > shards * ROWS_OF_SHARD) shards *= SHARDS_FACTOR;
-  return shards;
 }

@@ -9,32 +9,32 @@
  */
 import {
   aggregateKeyOf,
-  aggregateKeyText,
-  Fact,
-  formatProcessingId,
+  compareIdentity,
+  type Fact,
   InvalidEventError,
   limits,
   UnavailableError,
   type Append,
-  type AppendOutcome,
   type AppendResult,
-  type ProcessingTime,
 } from '@concursus/core';
+import { decide, textOf, unstamp, type Decision } from './append-decision.js';
 import { eachBounded } from './bounded.js';
 import type { Epoch, Unit } from './epoch.js';
 import { overloadedError } from './errors.js';
 import type { Directory, EventRows } from './event-rows.js';
 import type { FeedLog } from './feed-log.js';
 import { packUnit, type LoggedFact, type PackedRow } from './feed-row.js';
+import type { HistoryEnds } from './history-ends.js';
 import type { KnownFacts, KnownHistory } from './known-facts.js';
-import { BEFORE_ALL, later, TimePosition } from './processing-times.js';
-import { Counted, type RepeatCounts } from './repeat-counts.js';
+import type { Placement } from './placement.js';
+import { later } from './processing-times.js';
+import type { RepeatCounts } from './repeat-counts.js';
 import { isPassing, type Session } from './session.js';
 import type { Writer } from './writer.js';
 import { counts, type Scene, type Writers } from './writers.js';
 
 /** Groups under way at once. */
-const GROUPS_MAX = 16;
+const GROUPS_MAX = 8;
 const GROUP_CALLS = 256;
 const GROUP_FACTS = 2_000;
 const GROUP_CHARACTERS = 524_288;
@@ -44,6 +44,8 @@ const SCAN_MAX = 1_024;
 const WAITING_FACTS_MAX = 200_000;
 const READS_AT_ONCE = 64;
 const ROWS_AT_ONCE = 16;
+/** Before anything is logged, trouble of the store is told to callers after so long. */
+const READ_MS = 5_000;
 /** A row of the log that is not in by then is given up with its epoch. */
 const LOG_MS = 10_000;
 /** Callers are told to try again by then; what is in the log is carried out all the same. */
@@ -60,11 +62,11 @@ interface Call {
   readonly reject: (error: unknown) => void;
 }
 
-/** What was decided for a group. */
-interface Decision {
-  readonly logged: readonly LoggedFact[];
-  readonly counted: Counted;
-  readonly results: readonly (readonly AppendResult[])[];
+/** What is known of a group's histories. */
+interface Known {
+  readonly histories: ReadonlyMap<string, KnownHistory>;
+  /** Some of it was not read, as nobody else recorded since it was known. */
+  readonly remembered: boolean;
 }
 
 export interface RecorderParts {
@@ -73,7 +75,9 @@ export interface RecorderParts {
   readonly writer: Writer;
   readonly log: FeedLog;
   readonly rows: EventRows;
+  readonly placement: Placement;
   readonly known: KnownFacts;
+  readonly ends: HistoryEnds;
   readonly repeats: RepeatCounts;
   /** Called when something was acknowledged. */
   readonly onRecorded: () => void;
@@ -100,7 +104,7 @@ export class Recorder {
         facts += append.facts.length;
         for (const fact of append.facts) {
           characters += fact.content.length;
-          aggregates.add(aggregateKeyText(fact.tenant, fact.aggregateType, fact.aggregateId));
+          aggregates.add(textOf(fact));
         }
       }
       if (facts === 0) return resolve([]);
@@ -198,7 +202,7 @@ export class Recorder {
   private async record(group: readonly Call[]): Promise<Decision['results']> {
     const { writer } = this.parts;
     for (;;) {
-      const epoch = await writer.ready();
+      const epoch = await this.patiently(() => writer.ready(), READ_MS);
       const results = await this.recordIn(epoch, group);
       if (results !== undefined) return results;
     }
@@ -208,11 +212,15 @@ export class Recorder {
   private async recordIn(epoch: Epoch, group: readonly Call[]): Promise<Decision['results'] | undefined> {
     const { session, writer, writers } = this.parts;
     const before = writers.latest ?? (await writers.look());
-    const histories = await this.readKnown(group);
+    const { histories, remembered } = await this.patiently(() => this.readKnown(group, before.era), READ_MS);
     await epoch.room(rowsOf(group));
     if (epoch.lost) return undefined;
     // From here to `begin` nothing is waited for: times and sequences are given in one order.
-    const decision = decide(group, histories, epoch);
+    const decision = decide(
+      group.map((call) => call.appends),
+      histories,
+      epoch,
+    );
     if (decision.logged.length === 0) {
       await this.patiently(() => this.parts.repeats.write(decision.counted), LOG_MS);
       return decision.results;
@@ -232,12 +240,12 @@ export class Recorder {
       ended = false;
       const after = await this.patiently(() => writers.look(), Number.POSITIVE_INFINITY);
       const unsure = !isAlone(before, after, epoch);
+      const forever = Number.POSITIVE_INFINITY;
+      if (unsure && remembered) await this.patiently(() => this.judgeAgain(group, decision), forever);
       const directories = new Map<string, Directory>();
       for (const [text, history] of histories) directories.set(text, history.directory);
-      await this.patiently(
-        () => this.parts.rows.write(decision.logged, { unsure, directories }),
-        Number.POSITIVE_INFINITY,
-      );
+      await this.patiently(() => this.parts.rows.write(decision.logged, { unsure, directories }), forever);
+      if (!unsure) this.noteEnds(decision.logged, histories, after.era);
       ended = true;
       await this.patiently(() => this.parts.repeats.write(decision.counted), LOG_MS);
       epoch.acknowledged = later(epoch.acknowledged, last);
@@ -247,23 +255,53 @@ export class Recorder {
     }
   }
 
-  private async readKnown(group: readonly Call[]): Promise<Map<string, KnownHistory>> {
-    const byAggregate = new Map<string, Fact[]>();
-    for (const call of group) {
-      for (const { facts } of call.appends) {
-        for (const fact of facts) {
-          const text = aggregateKeyText(fact.tenant, fact.aggregateType, fact.aggregateId);
-          const of = byAggregate.get(text);
-          if (of === undefined) byAggregate.set(text, [fact]);
-          else of.push(fact);
-        }
-      }
-    }
+  private async readKnown(group: readonly Call[], era: number): Promise<Known> {
+    const { known, ends } = this.parts;
     const histories = new Map<string, KnownHistory>();
-    await eachBounded([...byAggregate], READS_AT_ONCE, async ([text, facts]) => {
+    const unknown: [string, readonly Fact[]][] = [];
+    const byAggregate = factsByAggregate(group);
+    for (const [text, facts] of byAggregate) {
+      const found = ends.find(text, facts[0]!.aggregateType, facts, era);
+      if (found === undefined) unknown.push([text, facts]);
+      else histories.set(text, found);
+    }
+    await eachBounded(unknown, READS_AT_ONCE, async ([text, facts]) => {
+      histories.set(text, await known.read(aggregateKeyOf(facts[0]!), facts));
+    });
+    return { histories, remembered: unknown.length < byAggregate.size };
+  }
+
+  /** Somebody else came in meanwhile: what he recorded before was not remembered, so it is read now. */
+  private async judgeAgain(group: readonly Call[], { logged, answers, counted }: Decision): Promise<void> {
+    const histories = new Map<string, KnownHistory>();
+    await eachBounded([...factsByAggregate(group)], READS_AT_ONCE, async ([text, facts]) => {
       histories.set(text, await this.parts.known.read(aggregateKeyOf(facts[0]!), facts));
     });
-    return histories;
+    for (const [i, { fact }] of logged.entries()) {
+      const { outcomes, index } = answers[i]!;
+      if (outcomes[index] === 'repeated' || histories.get(textOf(fact))!.contentsOf(fact)?.has(fact.digest) !== true) {
+        continue;
+      }
+      outcomes[index] = 'repeated';
+      counted.repeated(fact);
+    }
+  }
+
+  private noteEnds(logged: readonly LoggedFact[], histories: ReadonlyMap<string, KnownHistory>, era: number): void {
+    const lasts = new Map<string, LoggedFact>();
+    for (const each of logged) {
+      const { fact } = each;
+      const text = textOf(fact);
+      const { directory } = histories.get(text)!;
+      const bucket = this.parts.placement.bucketOf(fact.aggregateType, fact.eventTime);
+      if (!directory.has(bucket)) directory.set(bucket, 1);
+      const last = lasts.get(text);
+      if (last === undefined || compareIdentity(last.fact, fact) < 0) lasts.set(text, each);
+    }
+    for (const [text, { fact, late }] of lasts) {
+      // Behind a late one stands something else.
+      if (!late) this.parts.ends.note(text, histories.get(text)!.directory, fact, era);
+    }
   }
 
   /** Writes the rows of a unit; false when the epoch had to be given up, as it is not known whether all of them are there. */
@@ -307,10 +345,22 @@ export class Recorder {
 
 /** True when nobody else can have recorded into the same histories at the same time. */
 function isAlone(before: Scene, after: Scene, epoch: Epoch): boolean {
-  return (
-    [before, after].every((scene) => scene.live.every((each) => each.node === epoch.node)) &&
-    before.ended === after.ended
-  );
+  return before.era === after.era && after.live.every((each) => each.node === epoch.node);
+}
+
+function factsByAggregate(group: readonly Call[]): Map<string, Fact[]> {
+  const byAggregate = new Map<string, Fact[]>();
+  for (const call of group) {
+    for (const { facts } of call.appends) {
+      for (const fact of facts) {
+        const text = textOf(fact);
+        const of = byAggregate.get(text);
+        if (of === undefined) byAggregate.set(text, [fact]);
+        else of.push(fact);
+      }
+    }
+  }
+  return byAggregate;
 }
 
 /** Rows of a group's unit, at most: each but the last is full. */
@@ -318,52 +368,6 @@ function rowsOf(group: readonly Call[]): number {
   let characters = 0;
   for (const call of group) characters += call.characters + call.facts * 1_500;
   return Math.ceil(characters / 131_072) + 1;
-}
-
-function decide(group: readonly Call[], histories: ReadonlyMap<string, KnownHistory>, epoch: Epoch): Decision {
-  const logged: LoggedFact[] = [];
-  const counted = new Counted();
-  const results = group.map((call) =>
-    call.appends.map((append): AppendResult => {
-      const outcomes: AppendOutcome[] = [];
-      let position: ProcessingTime = BEFORE_ALL;
-      let time: ProcessingTime | undefined;
-      let index = 0;
-      for (const fact of append.facts) {
-        const history = histories.get(aggregateKeyText(fact.tenant, fact.aggregateType, fact.aggregateId))!;
-        const contents = history.contentsOf(fact);
-        const found = contents?.get(fact.digest);
-        if (found !== undefined) {
-          outcomes.push('repeated');
-          counted.repeated(fact);
-          position = later(position, found);
-          continue;
-        }
-        const outcome = contents === undefined ? 'recorded' : 'conflicting';
-        outcomes.push(outcome);
-        if (outcome === 'conflicting') counted.conflicting(fact);
-        time ??= epoch.next(append.receivedAt);
-        position = later(position, time);
-        // A fact stamped by another store stays that store's.
-        const stored = fact.processingId === '' ? fact : new Fact(fact);
-        stored.processingId = formatProcessingId(time, index, epoch.node);
-        stored.processedAt = time.ms;
-        logged.push({ fact: stored, time, index, late: history.isBehind(fact) });
-        index += 1;
-        history.add(stored, time);
-      }
-      return { outcomes, position: new TimePosition(position) };
-    }),
-  );
-  return { logged, counted, results };
-}
-
-/** What was stamped under an epoch that was lost goes back to whoever gave it, as it came. */
-function unstamp(logged: readonly LoggedFact[]): void {
-  for (const { fact } of logged) {
-    fact.processingId = '';
-    fact.processedAt = -1;
-  }
 }
 
 function checkSize(facts: number): void {

@@ -56,8 +56,8 @@ export interface LiveWriter {
 /** One look. */
 export interface Scene {
   readonly live: readonly LiveWriter[];
-  /** How many writers had ended. */
-  readonly ended: number;
+  /** In which era it was: see `Writers.era`. */
+  readonly era: number;
   /** Nothing at or below is recorded any more, and everything at or below is there for every reader. */
   readonly closed: ProcessingTime;
 }
@@ -77,14 +77,28 @@ export class Writers {
   sealedLast: ProcessingTime = BEFORE_ALL;
   /** Called with a writer whose beat stood still for its lease. */
   onStanding: (writer: LiveWriter) => void = () => undefined;
-  /** The writer of this layer, which is not watched. */
-  own: string | undefined;
+  /**
+   * Changes whenever a look found that another writer than this layer's lives, or lived since the look before: what was
+   * known in one era of what is stored is all that is stored.
+   */
+  era = 0;
+  private ownNode: string | undefined;
   private count = 0;
   private readonly watched = new Map<string, Watched>();
   private running: Promise<Scene> | undefined;
   private next: Promise<Scene> | undefined;
 
   constructor(private readonly session: Session) {}
+
+  /** The writer of this layer, which is not watched. */
+  get own(): string | undefined {
+    return this.ownNode;
+  }
+
+  set own(node: string | undefined) {
+    this.ownNode = node;
+    this.era += 1;
+  }
 
   /** A look that began after the call. */
   look(): Promise<Scene> {
@@ -108,13 +122,15 @@ export class Writers {
     const startMs = session.real.monotonicMs();
     const live = (await session.rows(LIVE, [session.context])).map(writerOf);
     // Behind the live ones: who is in neither had not begun.
+    const endedBefore = this.count;
     await this.readSeals();
+    if (this.count !== endedBefore || live.some((each) => each.node !== this.own)) this.era += 1;
     this.watch(live, startMs);
     let closed = this.sealedClosed;
     for (const [i, writer] of live.entries()) if (i === 0 || isAfter(closed, writer.closed)) closed = writer.closed;
     // What was closed once stays so: who begins later begins above it.
     if (this.latest !== undefined) closed = later(closed, this.latest.closed);
-    return (this.latest = { live, ended: this.count, closed });
+    return (this.latest = { live, era: this.era, closed });
   }
 
   private async readSeals(): Promise<void> {
