@@ -130,14 +130,14 @@ describe.each([
       expect(acknowledged.filter((number) => !known.has(number))).toEqual([]);
 
       if (buffered) {
-        const accepted = await readTopics([`${context}.buffer`], brokers);
+        const accepted = await readTopics(brokers, [`${context}.buffer`]);
         const held = new Set(
           accepted.map(({ message }) => (JSON.parse(message.value!.toString()) as { sequence: number }).sequence),
         );
         expect(held).toEqual(known);
       }
       if (published === undefined) return;
-      const all = await readTopics([`${context}.${published}`], brokers);
+      const all = await readTopics(brokers, [`${context}.${published}`]);
       const read = firstOfEach(all);
       // eslint-disable-next-line no-console
       console.log(`${topology}: ${facts.length} events, ${kills} kills, ${all.length - read.length} published again`);

@@ -205,13 +205,13 @@ describe('three processes on Cassandra and Kafka', { timeout: 1_500_000 }, () =>
     // What two processes record at the very same moment both may call recorded; it counts once.
     expect(sum(answers, 'recorded') + inDoubt).toBeGreaterThanOrEqual(RECORDED);
     expect(await figuresDiffer(monthTruth())).toEqual([]);
+    const wanted = new Set(reports.map(identityOf));
+    expect(wanted.size).toBe(RECORDED);
+    await expectInTopic(wanted);
     for (const url of urls()) {
       const { recorded } = await getJson<{ recorded: number }>(`${url}/board/summary`);
       expect(recorded).toBe(RECORDED);
     }
-    const wanted = new Set(reports.map(identityOf));
-    expect(wanted.size).toBe(RECORDED);
-    await expectInTopic(wanted);
 
     // A line that is posted to all of them at once is recorded by at least one.
     const planted = plantedReports(20, SEED).map(textOf);

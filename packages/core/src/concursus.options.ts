@@ -4,6 +4,7 @@ import { ConfigurationError } from './model/errors.js';
 import { limits } from './model/limits.js';
 import { utf8Length } from './model/text.js';
 import type { Clock } from './ports/clock.js';
+import type { InletProvider } from './pipeline/inlet.js';
 import type { RelayProvider } from './ports/event-relay.js';
 import type { LayerProvider, Slot } from './ports/layer.js';
 import { TimePolicies, type TimeOptions } from './time/time-options.js';
@@ -22,6 +23,8 @@ export interface ConcursusOptions {
   readonly transient?: LayerProvider<'transient'>;
   /** Relays: each publishes recorded events to another system, from a checkpoint of its own. The store waits for none. */
   readonly publish?: readonly RelayProvider[];
+  /** Inlets: each reads what others write elsewhere, and acknowledges there what is recorded here. */
+  readonly consume?: readonly InletProvider[];
   /** The only source of time. Default: the machine's. */
   readonly clock?: Clock;
   /** Keep the catalogue of living aggregates. Default true. */
@@ -80,6 +83,7 @@ const KNOWN: Readonly<Record<keyof ConcursusOptions, true>> = {
   durable: true,
   transient: true,
   publish: true,
+  consume: true,
   clock: true,
   catalogue: true,
   autoStart: true,
@@ -148,7 +152,9 @@ export function checkOptions(context: string, options: ConcursusOptions): void {
       },
     );
   }
-  checkRelays(context, options.publish);
+  checkNamed(context, 'publish', options.publish);
+  checkNamed(context, 'consume', options.consume);
+  checkRelays(options.publish);
   timePolicies(options);
   whole('batchSizeMax', options.batchSizeMax, 1, limits.appendEvents);
   whole('publishQueueMax', options.publishQueueMax, 1, 10_000_000);
@@ -158,48 +164,58 @@ export function checkOptions(context: string, options: ConcursusOptions): void {
   checkRebuild(options.rebuild);
 }
 
-/** Up to 100 letters, digits, dots, dashes and underscores: names of checkpoints and owner rows. */
-const RELAY_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
+/** Up to 100 letters, digits, dots, dashes and underscores: names of checkpoints, owner rows and groups. */
+const LIST_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
 
-function checkRelays(context: string, relays: ConcursusOptions['publish']): void {
-  if (relays === undefined) return;
-  if (!Array.isArray(relays)) {
-    throw new ConfigurationError('INVALID_OPTION', `The option publish of the context "${context}" is no list.`, {
-      fix: 'Give a list of relays: publish: [inMemoryRelay()].',
+/** The names of one list, each of which stands once. */
+function checkNamed(
+  context: string,
+  option: 'publish' | 'consume',
+  list: readonly { readonly name: string }[] | undefined,
+): void {
+  if (list === undefined) return;
+  const [one, example] = option === 'publish' ? ['relay', 'inMemoryRelay()'] : ['inlet', 'kafkaSource({ … })'];
+  if (!Array.isArray(list)) {
+    throw new ConfigurationError('INVALID_OPTION', `The option ${option} of the context "${context}" is no list.`, {
+      fix: `Give a list: ${option}: [${example}].`,
     });
   }
   const names = new Set<string>();
-  for (const relay of relays as readonly Partial<RelayProvider>[]) {
-    if (relay?.slot !== 'publish') {
+  for (const each of list as readonly { readonly slot?: unknown; readonly name?: unknown }[]) {
+    const name = each?.name;
+    if (each?.slot !== option) {
       throw new ConfigurationError(
         'WRONG_SLOT',
-        `The list publish of the context "${context}" has ${relay?.name === undefined ? String(relay) : `"${relay.name}"`}, which is no relay.`,
-        { fix: 'Put relays there, such as inMemoryRelay() returns; layers go to persistent, durable and transient.' },
+        `The list ${option} of the context "${context}" has ${typeof name === 'string' ? `"${name}"` : String(each)}, which is no ${one}.`,
+        { fix: `Put there what functions such as ${example} return; layers go to persistent, durable and transient.` },
       );
     }
-    const { name, from } = relay;
-    if (typeof name !== 'string' || !RELAY_NAME.test(name)) {
+    if (typeof name !== 'string' || !LIST_NAME.test(name)) {
       throw new ConfigurationError(
         'INVALID_OPTION',
-        `A relay of the context "${context}" is named "${String(name)}".`,
+        `A ${one} of the context "${context}" is named "${String(name)}".`,
         {
           fix: 'Name it with up to 100 letters, digits, dots, dashes and underscores.',
         },
       );
     }
-    if (from !== undefined && from !== 'beginning' && from !== 'end') {
-      throw new ConfigurationError('INVALID_OPTION', `The relay "${name}" begins at "${String(from)}".`, {
-        fix: "Let it begin at the 'beginning' of the feed or at its 'end'.",
-      });
-    }
     if (names.has(name)) {
       throw new ConfigurationError(
-        'DUPLICATE_RELAY',
-        `Two relays of the context "${context}" are named "${name}": they would share one checkpoint, and each publish a part.`,
+        option === 'publish' ? 'DUPLICATE_RELAY' : 'DUPLICATE_INLET',
+        `Two ${one}s of the context "${context}" are named "${name}": they would share one place, and each get a part.`,
         { fix: 'Give each its own name.' },
       );
     }
     names.add(name);
+  }
+}
+
+function checkRelays(relays: ConcursusOptions['publish']): void {
+  for (const { name, from } of relays ?? []) {
+    if (from === undefined || from === 'beginning' || from === 'end') continue;
+    throw new ConfigurationError('INVALID_OPTION', `The relay "${name}" begins at "${String(from)}".`, {
+      fix: "Let it begin at the 'beginning' of the feed or at its 'end'.",
+    });
   }
 }
 

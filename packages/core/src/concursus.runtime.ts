@@ -16,6 +16,7 @@ import { ConcursusError, ConfigurationError } from './model/errors.js';
 import type { BatchMiddleware } from './pipeline/middleware.js';
 import type { Deduplicator } from './pipeline/deduplicator.js';
 import type { EventBus } from './pipeline/event-bus.js';
+import { InletRunner } from './pipeline/inlet.js';
 import { RelayRunner, type RelayState } from './pipeline/relay.js';
 import type { Clock } from './ports/clock.js';
 import type { CheckpointStore } from './ports/checkpoint-store.js';
@@ -63,6 +64,7 @@ export class Concursus
   private readonly logger: Logger;
   private handlers: HandlerRunner | undefined;
   private relayRunner: RelayRunner | undefined;
+  private inlets: InletRunner | undefined;
   /** Projections are. */
   private started = false;
   /** Handlers are. */
@@ -142,6 +144,8 @@ export class Concursus
     await boot.layers.durable?.connect();
     await boot.layers.transient?.connect();
     await this.connectRelays();
+    this.inlets = new InletRunner(this.makeInlets(), this.parts.clock, this.logger);
+    await this.inlets.connect();
     await this.parts.deduplicator?.open(this.parts.checkpoints);
     this.handlers = new HandlerRunner(
       {
@@ -169,6 +173,20 @@ export class Concursus
       boot.relays,
       options.leaseMs === undefined ? {} : { leaseMs: options.leaseMs },
     );
+  }
+
+  private makeInlets() {
+    const { boot, bus, clock } = this.parts;
+    const { context, options } = boot;
+    return (options.consume ?? []).map((provider) => ({
+      name: provider.name,
+      inlet: provider.create({
+        context,
+        clock,
+        logger: this.logger,
+        record: (stream, recordOptions) => bus.record(stream, recordOptions),
+      }),
+    }));
   }
 
   /** A relay that is wired wrongly ends the start; one whose other side does not answer yet is connected later. */
@@ -199,6 +217,7 @@ export class Concursus
     await this.handlers?.start();
     await this.relayRunner?.start();
     await this.startViews();
+    await this.inlets?.start();
   }
 
   private async startViews(): Promise<void> {
@@ -226,6 +245,7 @@ export class Concursus
     const { layers, relays } = this.parts.boot;
     await inTurn([
       () => this.drain(),
+      () => this.inlets?.close(),
       ...relays.map(
         ({ relay }) =>
           () =>
@@ -240,6 +260,7 @@ export class Concursus
   private async stop(): Promise<void> {
     const { durable } = this.parts.boot.layers;
     await inTurn([
+      () => this.inlets?.stop(),
       // A buffer that ends with the process is emptied first; one that survives is taken up again by the next start.
       () => this.parts.bus.drain(durable?.drain === undefined ? undefined : () => durable.drain!()),
       () => (this.handling ? this.relayRunner?.stop() : undefined),

@@ -305,6 +305,7 @@ export function bootReport(
     );
     lines.push(`  aggregate ${aggregate.type} v${aggregate.version}: ${names.join(', ')}`);
   }
+  for (const inlet of options.consume ?? []) lines.push(`  inlet ${inlet.name}`);
   for (const relay of options.publish ?? []) lines.push(`  relay ${relay.name}, from the ${relay.from ?? 'beginning'}`);
   for (const projection of projections) lines.push(`  projection ${projection.name} v${projection.version}`);
   for (const { found, handler, model } of handlers) {

@@ -176,6 +176,8 @@ export class GroupConsumer {
         if (!(await this.hand({ topic, partition, messages: part }, payload))) return;
         payload.resolveOffset(part.at(-1)!.offset);
         this.commit(payload);
+        // Handled and not committed is what comes again after a crash: two calls of it are enough.
+        if (this.commitAgain) await this.committing;
       }
     } finally {
       this.busy -= 1;

@@ -7,26 +7,28 @@ import {
   subjectOf,
   verifyContract,
 } from '@concursus/testing';
+import { serverOf } from '@concursus/test/servers';
 import { describe, it } from 'vitest';
 import { eventHeaders, kafka, kafkaRelay } from '../src/index.js';
-import { brokers, fresh, readTopics } from './support.js';
+import { fresh, readTopics } from './support.js';
 
+const { brokers } = serverOf('kafka');
 const runner = { describe, it };
 
 verifyContract(
   eventTransportContract,
-  subjectOf('kafka', () => kafka({ brokers: brokers(), topic: fresh('contract'), partitions: 3 })),
+  subjectOf('kafka', () => kafka({ brokers, topic: fresh('contract'), partitions: 3 })),
   runner,
 );
 
 const relay = relaySubjectOf('kafka', () => {
   const prefix = fresh('relay');
   const topicOf = (type: string): string => `${prefix}.${type}`;
-  const provider = kafkaRelay({ brokers: brokers(), topic: topicOf, partitions: 3 });
+  const provider = kafkaRelay({ brokers, topic: topicOf, partitions: 3 });
   return {
     provider,
     async received({ context, aggregateTypes }) {
-      const read = await readTopics(aggregateTypes.map(topicOf));
+      const read = await readTopics(brokers, aggregateTypes.map(topicOf));
       return read.map(({ topic, message }): PublishedEvent => {
         const [tenant, aggregateId] = [
           ...(message.key!.includes(0) ? [] : ['']),

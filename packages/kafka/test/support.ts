@@ -1,12 +1,6 @@
-/** What the specs of this package share: where the cluster is, names that nothing else uses, and a bare reader of topics. */
+/** What the specs of this package share: names that nothing else uses, and a bare reader of topics. */
 import { randomBytes } from 'node:crypto';
-import { serverOf } from '@concursus/test/servers';
 import { Kafka, logLevel, type Admin, type KafkaMessage } from 'kafkajs';
-
-/** The brokers of the cluster that the run shares. */
-export function brokers(): string[] {
-  return [...serverOf('kafka').brokers];
-}
 
 /** A name that nobody has used before. */
 export function fresh(what: string): string {
@@ -14,15 +8,12 @@ export function fresh(what: string): string {
 }
 
 /** The bare client, as somebody else would use it. */
-export function bareKafka(addresses: readonly string[] = brokers()): Kafka {
+export function bareKafka(addresses: readonly string[]): Kafka {
   return new Kafka({ brokers: [...addresses], clientId: 'downstream', logLevel: logLevel.NOTHING });
 }
 
 /** Does something with the bare client's administration. */
-export async function administer<T>(
-  action: (admin: Admin) => Promise<T>,
-  addresses: readonly string[] = brokers(),
-): Promise<T> {
+export async function administer<T>(addresses: readonly string[], action: (admin: Admin) => Promise<T>): Promise<T> {
   const admin = bareKafka(addresses).admin();
   await admin.connect();
   try {
@@ -40,14 +31,9 @@ export interface ReadMessage {
 }
 
 /** Reads topics from their beginning to where they end now, with a consumer group of its own. */
-export async function readTopics(
-  topics: readonly string[],
-  addresses: readonly string[] = brokers(),
-): Promise<ReadMessage[]> {
-  const ends = await administer(
-    async (admin) =>
-      Promise.all(topics.map(async (topic) => ({ topic, partitions: await admin.fetchTopicOffsets(topic) }))),
-    addresses,
+export async function readTopics(addresses: readonly string[], topics: readonly string[]): Promise<ReadMessage[]> {
+  const ends = await administer(addresses, (admin) =>
+    Promise.all(topics.map(async (topic) => ({ topic, partitions: await admin.fetchTopicOffsets(topic) }))),
   );
   const missing = new Map<string, bigint>();
   for (const { topic, partitions } of ends) {

@@ -28,7 +28,7 @@ export function relaysOf(
   });
 }
 
-/** @throws ConfigurationError `EVENT_WITHOUT_AGGREGATE` when an aggregate or event is none of this context's */
+/** Looks up what a relay is to publish. @throws ConfigurationError `EVENT_WITHOUT_AGGREGATE` when an aggregate or event is none of this context's */
 export function selectionOf(provider: RelayProvider, registry: EventRegistry): Selection {
   const { name, types, where } = provider;
   const all = registry.aggregates.map(({ type }) => type);

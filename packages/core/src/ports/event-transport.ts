@@ -14,7 +14,10 @@ export interface TransportSubscription {
 }
 
 export abstract class EventTransport {
-  /** Resolves when the layer holds all items as durably as it promises; all or none of one call. @throws UnavailableError `TIMEOUT`, `OVERLOADED` (bound reached), `STORE_CLOSED` */
+  /**
+   * Resolves when the layer holds all items as durably as it promises. A call refused with `OVERLOADED` or `STORE_CLOSED` is held in no part;
+   * after `STORE_UNREACHABLE` or `TIMEOUT` a distributed layer may hold some, which handed in again come twice. @throws UnavailableError `TIMEOUT`, `OVERLOADED` (bound reached), `STORE_UNREACHABLE`, `STORE_CLOSED`
+   */
   abstract publish(items: readonly TransportItem[]): Promise<void>;
   /**
    * Hands batches to one group, in order per key, one batch at a time, at most `batchSizeMax` items. A batch is acknowledged when `handle` resolves,

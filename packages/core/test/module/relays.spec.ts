@@ -15,6 +15,8 @@ import {
   inMemoryTransport,
   UnavailableError,
   type ConcursusOptions,
+  type EventInput,
+  type InletProvider,
   type LayerProvider,
   type RelayProvider,
 } from '@concursus/core';
@@ -55,6 +57,28 @@ function connecting(relay: RelayProvider, connect: () => Promise<void>): RelayPr
       };
     },
   };
+}
+
+/** An inlet that hands in what it is given, when it is started. */
+function inlet(name: string, events: readonly EventInput[] = [], calls: string[] = []): InletProvider {
+  return {
+    slot: 'consume',
+    name,
+    create: (context) => ({
+      connect: async () => void calls.push('connect'),
+      start: async () => {
+        calls.push('start');
+        const { recorded } = await context.record(from(events), { source: name });
+        calls.push(`recorded ${recorded}`);
+      },
+      stop: async () => void calls.push('stop'),
+      close: async () => void calls.push('close'),
+    }),
+  };
+}
+
+async function* from(events: readonly EventInput[]): AsyncIterable<EventInput> {
+  yield* events;
 }
 
 const published = async (relay: { readonly published: readonly unknown[] }, count: number): Promise<void> => {
@@ -103,6 +127,22 @@ describe('a relay in the module', () => {
     await module.close();
   });
 
+  it('carries on what an inlet brings in, and an inlet ends before the road does', async () => {
+    const relay = inMemoryRelay();
+    const calls: string[] = [];
+    const events = [1, 2, 3].map((to) => ({
+      aggregateType: 'robot',
+      aggregateId: 'r1',
+      name: 'moved',
+      at: T + to,
+      parameters: { to },
+    }));
+    const module = await boot({ consume: [inlet('in', events, calls)], publish: [relay] });
+    await published(relay, 3);
+    await module.close();
+    expect(calls).toEqual(['connect', 'connect', 'start', 'recorded 3', 'stop', 'close']);
+  });
+
   it('ends the start when it is wired wrongly', async () => {
     const wrong = connecting(inMemoryRelay(), async () => {
       throw new ConfigurationError('INVALID_OPTION', 'The topic is compacted.', { fix: 'Name another.' });
@@ -116,6 +156,8 @@ describe('a relay in the module', () => {
       [{ publish: [inMemoryRelay(), inMemoryRelay()] }, 'DUPLICATE_RELAY'],
       [{ publish: [inMemoryTransport() as never] }, 'WRONG_SLOT'],
       [{ publish: inMemoryRelay() as never }, 'INVALID_OPTION'],
+      [{ consume: [inlet('in'), inlet('in')] }, 'DUPLICATE_INLET'],
+      [{ consume: [inMemoryRelay() as never] }, 'WRONG_SLOT'],
       [{ publish: [inMemoryRelay({ name: 'a b' })] }, 'INVALID_OPTION'],
       [{ publish: [inMemoryRelay({ from: 'now' as never })] }, 'INVALID_OPTION'],
       [{ publish: [inMemoryRelay({ types: ['forgotten'] })] }, 'EVENT_WITHOUT_AGGREGATE'],
