@@ -11,7 +11,10 @@ import type { Settings } from './settings.js';
 /** A month of nothing but distinct garbage stays within it; what goes beyond is counted. */
 const quarantine: QuarantineQuota = { items: 100_000, bytes: 256 * 1_048_576, digests: 1_000_000 };
 
-export type Slots = Pick<ConcursusOptions, 'persistent' | 'durable' | 'publish'>;
+/** A conditional write over a network, to servers that may be busy, takes its time: with less, views change hands for nothing. */
+const CLUSTER_LEASE_MS = 10_000;
+
+export type Slots = Pick<ConcursusOptions, 'persistent' | 'durable' | 'publish' | 'leaseMs'>;
 
 /** Providers are values: each context makes its own layers from them. */
 export function slotsOf(settings: Settings): Slots {
@@ -19,7 +22,9 @@ export function slotsOf(settings: Settings): Slots {
   return {
     persistent: persistentOf(settings),
     ...(buffered && brokers !== undefined ? { durable: kafka({ brokers }) } : {}),
-    ...(profile === 'cluster' && brokers !== undefined ? { publish: [kafkaRelay({ brokers })] } : {}),
+    ...(profile === 'cluster' && brokers !== undefined
+      ? { publish: [kafkaRelay({ brokers })], leaseMs: CLUSTER_LEASE_MS }
+      : {}),
   };
 }
 
@@ -31,6 +36,6 @@ function persistentOf({ cassandra: servers, dataFolder, profile }: Settings): No
       return lmdb({ path: dataFolder, quarantine });
     case 'cluster':
       if (servers === undefined) throw new Error('Settings of the profile cluster without a Cassandra.');
-      return cassandra({ ...servers, quarantine });
+      return cassandra({ ...servers, quarantine, leaseMs: CLUSTER_LEASE_MS });
   }
 }

@@ -3,8 +3,9 @@
  * them, and whatever happens to processes and servers meanwhile. Method: the application as `npm run cluster` runs it; the
  * bundled month twice over in random order, and three days of it under kills, a process that stands still beyond every
  * lease, and restarts of both servers; at the end every figure of each process, and the topic, read by a plain client.
- * With `SEED=…` another order. Each process has 400 MB of heap and would end with more.
+ * With `SEED=…` another order; with `CLUSTER_LOG=file` what the processes print is kept. Each process has 400 MB of heap and would end with more.
  */
+import { appendFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -30,13 +31,14 @@ import {
 import { Topic, type Ends, type TopicEvent } from './topic.js';
 
 const SEED = Number(process.env['SEED'] ?? '7');
+const LOG = process.env['CLUSTER_LOG'];
 const RECORDED = 80_491;
 const REPEATED = 2_492;
 const REJECTED = 22;
 const HEAP_MB = 400;
-/** Three times the leases of views and of writers. */
-const STANDS_STILL_MS = 15_000;
-const SENDERS = 6;
+/** Twice the leases of views and of writers. */
+const STANDS_STILL_MS = 20_000;
+const SENDERS = 3;
 /** Views of three processes on two busy cores. */
 const VIEWS_MS = 300_000;
 const LOOK_MS = 1_000;
@@ -118,7 +120,10 @@ describe('three processes on Cassandra and Kafka', { timeout: 1_500_000 }, () =>
       servers,
       nodeOptions: [`--max-old-space-size=${HEAP_MB}`],
       say: (line) => said.push(line),
-      onLine: (name, line) => printed.push(`${name} ${line}`),
+      onLine: (name, line) => {
+        printed.push(`${name} ${line}`);
+        if (LOG !== undefined) appendFileSync(LOG, `${name} ${line}\n`);
+      },
       ...options,
       env: { CASSANDRA_KEYSPACE: keyspace, ...options.env },
     });
@@ -150,21 +155,29 @@ describe('three processes on Cassandra and Kafka', { timeout: 1_500_000 }, () =>
       if (missing.length > 0) await sleep(LOOK_MS);
     } while (missing.length > 0 && performance.now() < until);
     expect(missing).toEqual([]);
+    const twice: string[] = [];
     for (const event of events) {
-      if (found.has(event.key)) continue;
+      const known = found.get(event.key);
+      if (known !== undefined) {
+        // A relay may repeat itself; what two processes recorded at one moment is one event of one processing time.
+        if (known.processingId !== event.processingId)
+          twice.push(`${identityIn(event)}: ${known.processingId} and ${event.processingId}`);
+        continue;
+      }
       found.set(event.key, event);
       const previous = last.get(event.aggregateId);
       if (previous !== undefined && compareProcessingIds(previous, event.processingId) >= 0)
         disorder.push(`${event.aggregateId}: ${event.processingId} behind ${previous}`);
       last.set(event.aggregateId, event.processingId);
     }
+    expect(twice).toEqual([]);
     expect(disorder).toEqual([]);
     expect(found.size).toBe(wanted.size);
   }
 
   /** Nobody ended but those that were killed, and nothing was thrown that nobody caught. */
-  function expectCalm(): void {
-    expect(said.filter((line) => /ended by itself/.test(line) && !/SIGKILL/.test(line))).toEqual([]);
+  function expectCalm(allowed = /SIGKILL/): void {
+    expect(said.filter((line) => /ended by itself/.test(line) && !allowed.test(line))).toEqual([]);
     expect(printed.filter((line) => /unhandled|uncaught|heap out of memory/i.test(line))).toEqual([]);
   }
 
@@ -173,23 +186,32 @@ describe('three processes on Cassandra and Kafka', { timeout: 1_500_000 }, () =>
     const lines = monthLines();
     const mixed = shuffled([...lines, ...lines], SEED);
     const answers: Answer[] = [];
+    /** Lines of posts that were refused in the middle, and sent again: what became of them at first nobody was told. */
+    let inDoubt = 0;
     await together(parts(mixed, 2_000), async (part, at) => {
-      answers.push(await postLines(urls()[at % 3]!, part));
+      for (;;) {
+        const response = await post(urls()[at % 3]!, part.join('\n'));
+        const answer = (await response.json()) as Answer;
+        if (response.status === 200) return void answers.push(answer);
+        // The servers are slower than they may be, which is no matter of truth.
+        expect({ status: response.status, answer }).toMatchObject({ status: 503, answer: { code: 'TIMEOUT' } });
+        inDoubt += part.length;
+      }
     });
     expect(sum(answers, 'received')).toBe(2 * lines.length);
     expect(sum(answers, 'rejected')).toBe(2 * REJECTED);
     expect(sum(answers, 'conflicting')).toBe(0);
-    // What two processes record at the very same moment both may call recorded; it counts once.
-    expect(sum(answers, 'recorded')).toBeGreaterThanOrEqual(RECORDED);
     expect(sum(answers, 'recorded') + sum(answers, 'repeated')).toBe(2 * (RECORDED + REPEATED));
+    // What two processes record at the very same moment both may call recorded; it counts once.
+    expect(sum(answers, 'recorded') + inDoubt).toBeGreaterThanOrEqual(RECORDED);
     expect(await figuresDiffer(monthTruth())).toEqual([]);
+    const wanted = new Set(reports.map(identityOf));
+    expect(wanted.size).toBe(RECORDED);
+    await expectInTopic(wanted);
     for (const url of urls()) {
       const { recorded } = await getJson<{ recorded: number }>(`${url}/board/summary`);
       expect(recorded).toBe(RECORDED);
     }
-    const wanted = new Set(reports.map(identityOf));
-    expect(wanted.size).toBe(RECORDED);
-    await expectInTopic(wanted);
 
     // A line that is posted to all of them at once is recorded by at least one.
     const planted = plantedReports(20, SEED).map(textOf);
@@ -292,6 +314,21 @@ describe('three processes on Cassandra and Kafka', { timeout: 1_500_000 }, () =>
     for (const each of urls()) expect(await asKnown(each)).toEqual(known);
     expect(await postLines(urls()[1]!, lines)).toMatchObject({ recorded: 0, conflicting: 0, rejected: 0 });
     await expectInTopic(new Set(some.map(identityOf)));
+    // One that begins while a server is away says so, ends, and is begun again.
+    expectCalm(/SIGKILL|exit code 1\)/);
+  });
+
+  it('count once what is posted to all of them at the same moment', async () => {
+    await start('moments');
+    const some = ofDays('09');
+    const lines = some.map(textOf);
+    const answers = await Promise.all(urls().map((url) => postLines(url, lines)));
+    const { recorded } = modelOf(some);
+    expect(sum(answers, 'recorded')).toBeGreaterThanOrEqual(recorded);
+    expect(sum(answers, 'recorded') + sum(answers, 'repeated')).toBe(3 * lines.length);
+    expect(await figuresDiffer(modelOf(some))).toEqual([]);
+    await expectInTopic(new Set(some.map(identityOf)));
+    for (const url of urls()) expect(await getJson(`${url}/board/summary`)).toMatchObject({ recorded });
     expectCalm();
   });
 

@@ -37,6 +37,8 @@ import { inspect, readFileBytes, type SampleFile } from './sample-file.js';
 const ROW = 'sample-load';
 /** How often a process that does not load looks how far the other is. */
 const LOOK_MS = 100;
+/** How soon a store that did not answer is asked again. */
+const AGAIN_MS = 1_000;
 
 /** What the row says. */
 interface Saved {
@@ -125,11 +127,24 @@ export class Loader implements OnApplicationBootstrap, OnModuleDestroy {
   async onApplicationBootstrap(): Promise<void> {
     if (this.asReceived) await this.beginAsReceived();
     else this.goLive();
-    this.running = this.run().catch((error: unknown) => {
+    this.running = this.runUntilDone().catch((error: unknown) => {
       if (this.stopping.signal.aborted) return;
       this.logger.error(`The sample could not be loaded: ${error instanceof Error ? error.message : String(error)}`);
       this.goLive();
     });
+  }
+
+  /** A store that does not answer now is asked again. */
+  private async runUntilDone(): Promise<void> {
+    while (!this.stopping.signal.aborted) {
+      try {
+        return await this.run();
+      } catch (error) {
+        if (!ConcursusError.isInstance(error) || !error.retryable) throw error;
+        this.logger.warn(`The store does not say whether there is something to load, asked again: ${error.reason}`);
+        await this.machine.sleep(AGAIN_MS, this.stopping.signal);
+      }
+    }
   }
 
   /** Before anybody can ask the clock. */
