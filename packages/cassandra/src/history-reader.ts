@@ -127,9 +127,9 @@ export class HistoryReader {
         characters += fact.content.length;
         if (until !== undefined && isRecordedAfter(fact, until)) continue;
         if (names !== undefined && !names.has(fact.name)) continue;
-        // The same content under two ids stands side by side, in the order of the ids.
+        // The same content under two ids stands side by side. Of one time the server orders nodes by signed bytes, we do not.
         if (held !== undefined && isSame(held, fact)) {
-          if (descending) held = fact;
+          if (compareProcessingIds(fact.processingId, held.processingId) < 0) held = fact;
           continue;
         }
         if (held !== undefined) facts.push(held);

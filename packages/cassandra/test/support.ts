@@ -10,8 +10,18 @@ import { cassandra, type CassandraPersistentOptions } from '../src/index.js';
 
 export const silent = { log: () => undefined, warn: () => undefined, error: () => undefined };
 
+interface Server {
+  readonly contactPoints: readonly string[];
+  readonly localDataCenter: string;
+}
+
+/** How a child of a spec is told where the server is: it is no part of the run, and cannot ask. */
+const SERVER = 'CONCURSUS_SPEC_SERVER';
+
 /** Where the run's server is. */
-export function server(): { readonly contactPoints: readonly string[]; readonly localDataCenter: string } {
+export function server(): Server {
+  const told = process.env[SERVER];
+  if (told !== undefined) return JSON.parse(told) as Server;
   const { contactPoints, port, localDataCenter } = serverOf('cassandra');
   return { contactPoints: contactPoints.map((host) => `${host}:${port}`), localDataCenter };
 }
@@ -64,5 +74,6 @@ const loader = new URL('../../../test/run-typescript.mjs', import.meta.url).href
 export function startChild(file: string, args: readonly string[]): ChildProcess {
   return spawn(process.execPath, ['--import', loader, fileURLToPath(new URL(file, import.meta.url)), ...args], {
     stdio: ['pipe', 'pipe', 'inherit'],
+    env: { ...process.env, [SERVER]: JSON.stringify(server()) },
   });
 }
