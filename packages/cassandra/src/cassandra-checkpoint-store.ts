@@ -2,7 +2,7 @@
  * Checkpoints and owner rows on Cassandra: compare-and-set, so that of two claims one wins in any process. All of one name
  * is in one partition, with the heads of the views that this name commits.
  */
-import { CheckpointStore, ConflictError } from '@concursus/core';
+import { checkpointMoved, CheckpointStore, leaseLost } from '@concursus/core';
 import type { OwnerRow } from '@concursus/core';
 import type { types } from 'cassandra-driver';
 import type { Session } from './session.js';
@@ -121,21 +121,6 @@ export class CassandraCheckpointStore extends CheckpointStore {
 /** As the column holds it: no owner row is no epoch. */
 export function epochValue(epoch: number): number | null {
   return epoch === 0 ? null : epoch;
-}
-
-export function leaseLost(name: string, epoch: number, current: number): ConflictError {
-  return new ConflictError('LEASE_LOST', `"${name}" has epoch ${current}, not ${epoch}; nothing was stored.`, {
-    fix: 'Another process owns it now: stop, and claim it again when the beat of its row stands still.',
-    details: { name, epoch, current },
-  });
-}
-
-export function checkpointMoved(name: string, expected: string | undefined, found: string | undefined): ConflictError {
-  return new ConflictError(
-    'CHECKPOINT_MOVED',
-    `The checkpoint of "${name}" is ${found ?? 'not set'}, not ${expected ?? 'unset'}; nothing was stored.`,
-    { fix: 'Read the checkpoint again and go on from there.', details: { name, expected, found } },
-  );
 }
 
 function ownedOf(name: string, row: types.Row | undefined): Owned {

@@ -2,12 +2,12 @@
 import {
   EventFeed,
   UnavailableError,
+  type Bell,
   type Fact,
   type FeedPage,
   type Position,
   type ProcessingTime,
 } from '@concursus/core';
-import type { Bell } from './bell.js';
 import { closedError } from './errors.js';
 import type { FeedLog } from './feed-log.js';
 import type { FeedReader } from './feed-reader.js';

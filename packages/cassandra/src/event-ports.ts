@@ -1,6 +1,5 @@
 /** The two ports of events over one session, and the writer behind them: what `cassandra.provider.ts` opens and closes. */
-import { ConfigurationError, type EventFeed, type EventStore } from '@concursus/core';
-import { Bell } from './bell.js';
+import { Bell, ConfigurationError, type EventFeed, type EventStore } from '@concursus/core';
 import { CassandraEventFeed } from './cassandra-event-feed.js';
 import { CassandraEventStore } from './cassandra-event-store.js';
 import { EventRows } from './event-rows.js';

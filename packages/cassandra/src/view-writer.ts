@@ -2,8 +2,7 @@
  * Commits one view, one commit after the other: stages the new version of each record beside those that count, then lets one
  * condition on the head make all of them true. A crash before that leaves versions that count for nothing.
  */
-import { compareText, ConflictError, type ViewCommit } from '@concursus/core';
-import { checkpointMoved, leaseLost } from './cassandra-checkpoint-store.js';
+import { checkpointMoved, compareText, ConflictError, leaseLost, type ViewCommit } from '@concursus/core';
 import { IndexFloors, type FieldChange, type Floors } from './index-floors.js';
 import { NotePlaces, noteOf, noteText, type NotePlan } from './note-places.js';
 import type { Session, Statement } from './session.js';

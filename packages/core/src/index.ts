@@ -91,7 +91,8 @@ export { loadClassValidator } from './class-validator.js';
 export type { ClassValidator, InvalidParameters, ValidationResult, ValidParameters } from './mapping/validation.js';
 
 // The ports: what a provider implements.
-export { type Capabilities, type Capability, lacks } from './ports/capabilities.js';
+export { Bell } from './ports/bell.js';
+export { type Capabilities, type Capability, lacks, noStore } from './ports/capabilities.js';
 export { Clock, SystemClock } from './ports/clock.js';
 export {
   EventStore,
@@ -129,7 +130,7 @@ export {
   type ViewRef,
 } from './ports/view-store.js';
 export { SnapshotStore, type Snapshot } from './ports/snapshot-store.js';
-export { CheckpointStore, type OwnerRow } from './ports/checkpoint-store.js';
+export { checkpointMoved, CheckpointStore, leaseLost, type OwnerRow } from './ports/checkpoint-store.js';
 export {
   defaultQuarantineQuota,
   Quarantine,

@@ -1,16 +1,8 @@
 /** What `kafka()` promises: the boot report prints it, the contract checks it. */
-import type { Capabilities } from '@concursus/core';
-
-const aBuffer = { lacking: 'a buffer keeps no events for good' };
+import { noStore, type Capabilities } from '@concursus/core';
 
 /** It holds events until they are stored, and is no store. */
-export const kafkaCapabilities: Capabilities = {
-  atomicAppend: aBuffer,
-  appendWithCheckpoint: aBuffer,
-  conditionalAppend: aBuffer,
-  knownAt: aBuffer,
-  feed: aBuffer,
-  transactionalViews: aBuffer,
+export const kafkaCapabilities: Capabilities = noStore('a buffer keeps no events for good', {
   survivesRestart: true,
   multiProcess: true,
-};
+});

@@ -1,5 +1,5 @@
 /** What the LMDB layers promise: the boot report prints it, the contract checks it. */
-import type { Capabilities } from '@concursus/core';
+import { noStore, type Capabilities } from '@concursus/core';
 
 /** What `lmdb()` promises: everything but decisions. */
 export const lmdbCapabilities: Capabilities = {
@@ -13,16 +13,8 @@ export const lmdbCapabilities: Capabilities = {
   multiProcess: true,
 };
 
-const aBuffer = { lacking: 'a buffer keeps no events for good' };
-
 /** What `lmdbTransport()` promises: it holds events until they are stored, and is no store. */
-export const lmdbTransportCapabilities: Capabilities = {
-  atomicAppend: aBuffer,
-  appendWithCheckpoint: aBuffer,
-  conditionalAppend: aBuffer,
-  knownAt: aBuffer,
-  feed: aBuffer,
-  transactionalViews: aBuffer,
+export const lmdbTransportCapabilities: Capabilities = noStore('a buffer keeps no events for good', {
   survivesRestart: true,
   multiProcess: true,
-};
+});

@@ -1,5 +1,5 @@
 /** Checkpoints and owner rows on LMDB: compare-and-set in the write transaction, so that of two claims one wins in any process. */
-import { CheckpointStore, ConflictError } from '@concursus/core';
+import { checkpointMoved, CheckpointStore, leaseLost } from '@concursus/core';
 import type { OwnerRow } from '@concursus/core';
 import { KeyWriter } from './keys.js';
 import type { Session } from './session.js';
@@ -29,29 +29,14 @@ function putOwner(session: Session, row: OwnerRow): OwnerRow {
   return row;
 }
 
-function lost(name: string, epoch: number, current: number): ConflictError {
-  return new ConflictError('LEASE_LOST', `"${name}" has epoch ${current}, not ${epoch}; nothing was stored.`, {
-    fix: 'Another process owns it now: stop, and claim it again when the beat of its row stands still.',
-    details: { name, epoch, current },
-  });
-}
-
 /** @throws ConflictError `LEASE_LOST` when the epoch is not the owner's; without an owner row it is 0. */
 export function checkEpoch(session: Session, name: string, epoch: number): void {
   const current = ownerOf(session, name)?.epoch ?? 0;
-  if (current !== epoch) throw lost(name, epoch, current);
+  if (current !== epoch) throw leaseLost(name, epoch, current);
 }
 
 export function saveCheckpoint(session: Session, name: string, value: string): void {
   rows(session).putSync(checkpointKey(name), value);
-}
-
-export function checkpointMoved(name: string, expected: string | undefined, found: string | undefined): ConflictError {
-  return new ConflictError(
-    'CHECKPOINT_MOVED',
-    `The checkpoint of "${name}" is ${found ?? 'not set'}, not ${expected ?? 'unset'}; nothing was stored.`,
-    { fix: 'Read the checkpoint again and go on from there.', details: { name, expected, found } },
-  );
 }
 
 export class LmdbCheckpointStore extends CheckpointStore {
@@ -98,7 +83,7 @@ export class LmdbCheckpointStore extends CheckpointStore {
       () => {
         const found = ownerOf(session, row.name);
         if (found === undefined || found.epoch !== row.epoch || found.owner !== row.owner) {
-          throw lost(row.name, row.epoch, found?.epoch ?? 0);
+          throw leaseLost(row.name, row.epoch, found?.epoch ?? 0);
         }
         return putOwner(session, { name: row.name, owner: row.owner, epoch: row.epoch, beat: found.beat + 1 });
       },

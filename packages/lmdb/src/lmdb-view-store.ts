@@ -2,7 +2,7 @@
  * Views on LMDB: rows, contributions, ordered index, changes, notes and checkpoint of a commit in one transaction,
  * together with other commits and appends that wait. Every key begins with the view's name, version and slice.
  */
-import { UnavailableError, ViewStore } from '@concursus/core';
+import { checkpointMoved, UnavailableError, ViewStore } from '@concursus/core';
 import type {
   AggregateKey,
   Fields,
@@ -20,7 +20,7 @@ import { Bell } from './bell.js';
 import { CHANGES_AN_ENTRY, readChanges, removeChanges, trimChanges, writeChanges } from './change-entries.js';
 import type { Texts } from './environment.js';
 import { after, anyTextOf, KeyWriter } from './keys.js';
-import { checkEpoch, checkpointMoved } from './lmdb-checkpoint-store.js';
+import { checkEpoch } from './lmdb-checkpoint-store.js';
 import type { Session } from './session.js';
 
 /** Rows of one page of a scan, and keys of one step of a drop. */

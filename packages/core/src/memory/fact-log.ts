@@ -12,7 +12,7 @@ import {
 import type { Clock } from '../ports/clock.js';
 import type { Append, AppendOutcome, AppendResult } from '../ports/event-store.js';
 import { compareText } from '../model/text.js';
-import { Bell } from './bell.js';
+import { Bell } from '../ports/bell.js';
 import { FactHistory } from './fact-history.js';
 
 /** Below the 429.5 s after which the first 8 digits of ids come round: within it the others change only when those do. */

@@ -1,6 +1,6 @@
 /** Checkpoints and owner rows in memory: compare-and-set is a comparison, because nothing runs in between. */
-import { CheckpointStore, type OwnerRow } from '../ports/checkpoint-store.js';
-import { checkpointMoved, leaseLost, type MemorySession } from './session.js';
+import { checkpointMoved, CheckpointStore, leaseLost, type OwnerRow } from '../ports/checkpoint-store.js';
+import type { MemorySession } from './session.js';
 
 export class InMemoryCheckpointStore extends CheckpointStore {
   private readonly values = new Map<string, string>();

@@ -4,7 +4,7 @@
  */
 import { UnavailableError } from '../model/errors.js';
 import { EventTransport, type TransportItem, type TransportSubscription } from '../ports/event-transport.js';
-import { Bell } from './bell.js';
+import { Bell } from '../ports/bell.js';
 import type { MemorySession } from './session.js';
 
 const BATCH_SIZE_MAX = 512;

@@ -13,9 +13,10 @@ import {
   type ViewCommit,
   type ViewRef,
 } from '../ports/view-store.js';
-import { Bell } from './bell.js';
+import { Bell } from '../ports/bell.js';
 import { frozenCopy, frozenFields } from './frozen.js';
-import { checkpointMoved, type MemorySession } from './session.js';
+import { checkpointMoved } from '../ports/checkpoint-store.js';
+import type { MemorySession } from './session.js';
 import { SortedList } from './sorted-list.js';
 
 /** Contributions, or indexes, of one page of a scan. */

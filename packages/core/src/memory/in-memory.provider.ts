@@ -1,6 +1,6 @@
 /** The in-memory providers, one for each slot: the default of `persistent`, and what tests use. They define what the ports mean. */
 import { ConfigurationError } from '../model/errors.js';
-import { lacks, type Capabilities } from '../ports/capabilities.js';
+import { noStore } from '../ports/capabilities.js';
 import type { LayerContext, LayerProvider } from '../ports/layer.js';
 import type { QuarantineQuota } from '../ports/quarantine.js';
 import { inMemoryCapabilities } from './capabilities.js';
@@ -19,6 +19,10 @@ import { MemorySession } from './session.js';
 const CHANGES_MAX = 100_000;
 /** Items a buffer holds: at 300 bytes each about 30 MB. */
 const ITEMS_MAX = 100_000;
+
+/** As for the store: memory is no more than its process. */
+const { survivesRestart, multiProcess } = inMemoryCapabilities;
+const LIFE = { survivesRestart, multiProcess };
 
 export interface InMemoryOptions {
   /** Changes kept of one view, at least. Default 100,000. A reader further behind is told `CHANGES_TRIMMED`. */
@@ -60,7 +64,7 @@ export function inMemoryTransport(options: { readonly itemsMax?: number } = {}):
   return {
     slot: 'durable',
     name: 'in-memory',
-    capabilities: onlyLayer('a buffer keeps no events for good'),
+    capabilities: noStore('a buffer keeps no events for good', LIFE),
     create(context: LayerContext) {
       const session = new MemorySession(context);
       const eventTransport = new InMemoryEventTransport(session, itemsMax);
@@ -85,7 +89,7 @@ export function inMemoryCache(
   return {
     slot: 'transient',
     name: 'in-memory',
-    capabilities: onlyLayer('a cache keeps no events'),
+    capabilities: noStore('a cache keeps no events', LIFE),
     create(context: LayerContext) {
       const session = new MemorySession(context);
       return {
@@ -94,21 +98,6 @@ export function inMemoryCache(
         close: async () => session.close(),
       };
     },
-  };
-}
-
-/** Of a layer that is no store: what a store would promise is lacking, for one reason; the rest is as for the store. */
-function onlyLayer(reason: string): Capabilities {
-  const lacking = { lacking: reason };
-  return {
-    atomicAppend: lacking,
-    appendWithCheckpoint: lacking,
-    conditionalAppend: lacking,
-    knownAt: lacking,
-    feed: lacking,
-    transactionalViews: lacking,
-    survivesRestart: { lacking: lacks(inMemoryCapabilities, 'survivesRestart')! },
-    multiProcess: { lacking: lacks(inMemoryCapabilities, 'multiProcess')! },
   };
 }
 

@@ -1,6 +1,6 @@
 /** What the in-memory ports of one layer share: the context, the clock, the owner rows, and whether they are open. */
-import { ConflictError, UnavailableError } from '../model/errors.js';
-import type { OwnerRow } from '../ports/checkpoint-store.js';
+import { UnavailableError } from '../model/errors.js';
+import { leaseLost, type OwnerRow } from '../ports/checkpoint-store.js';
 import type { Clock } from '../ports/clock.js';
 import type { LayerContext } from '../ports/layer.js';
 
@@ -45,19 +45,4 @@ export class MemorySession {
     const current = this.owners.get(name)?.epoch ?? 0;
     if (current !== epoch) throw leaseLost(name, epoch, current);
   }
-}
-
-export function leaseLost(name: string, epoch: number, current: number): ConflictError {
-  return new ConflictError('LEASE_LOST', `"${name}" has epoch ${current}, not ${epoch}; nothing was stored.`, {
-    fix: 'Another process owns it now: stop, and claim it again when the beat of its row stands still.',
-    details: { name, epoch, current },
-  });
-}
-
-export function checkpointMoved(name: string, expected: string | undefined, found: string | undefined): ConflictError {
-  return new ConflictError(
-    'CHECKPOINT_MOVED',
-    `The checkpoint of "${name}" is ${found ?? 'not set'}, not ${expected ?? 'unset'}; nothing was stored.`,
-    { fix: 'Read the checkpoint again and go on from there.', details: { name, expected, found } },
-  );
 }

@@ -21,6 +21,20 @@ export type Capability =
 /** Each capability is kept (`true`) or lacking, with the reason. */
 export type Capabilities = Readonly<Record<Capability, true | { readonly lacking: string }>>;
 
+/** Of a layer that is no store, a buffer say: what only a store promises is lacking, for one reason. */
+export function noStore(reason: string, rest: Pick<Capabilities, 'survivesRestart' | 'multiProcess'>): Capabilities {
+  const lacking = { lacking: reason };
+  return {
+    atomicAppend: lacking,
+    appendWithCheckpoint: lacking,
+    conditionalAppend: lacking,
+    knownAt: lacking,
+    feed: lacking,
+    transactionalViews: lacking,
+    ...rest,
+  };
+}
+
 /** Why a capability is lacking, or undefined when it is kept. */
 export function lacks(capabilities: Capabilities, capability: Capability): string | undefined {
   const state = capabilities[capability];

@@ -1,4 +1,5 @@
 /** Positions with compare-and-set, and owner rows: who may run a consumer, fenced by an epoch that only grows. */
+import { ConflictError } from '../model/errors.js';
 
 export interface OwnerRow {
   readonly name: string;
@@ -29,4 +30,21 @@ export abstract class CheckpointStore {
   abstract renew(row: OwnerRow): Promise<OwnerRow>;
   /** Gives the row up so that the next may claim at once: owner becomes `''`, the epoch stays. Without effect when it is no longer ours. */
   abstract release(row: OwnerRow): Promise<void>;
+}
+
+/** The refusal of a write with an epoch that is not the owner's. */
+export function leaseLost(name: string, epoch: number, current: number): ConflictError {
+  return new ConflictError('LEASE_LOST', `"${name}" has epoch ${current}, not ${epoch}; nothing was stored.`, {
+    fix: 'Another process owns it now: stop, and claim it again when the beat of its row stands still.',
+    details: { name, epoch, current },
+  });
+}
+
+/** The refusal of a write over another checkpoint than the one expected. */
+export function checkpointMoved(name: string, expected: string | undefined, found: string | undefined): ConflictError {
+  return new ConflictError(
+    'CHECKPOINT_MOVED',
+    `The checkpoint of "${name}" is ${found ?? 'not set'}, not ${expected ?? 'unset'}; nothing was stored.`,
+    { fix: 'Read the checkpoint again and go on from there.', details: { name, expected, found } },
+  );
 }

@@ -1,4 +1,4 @@
-/** Wakes whoever waits for news. A wait is a promise, never a poll: in memory every writer is this process. */
+/** Wakes whoever in this process waits for news. A wait is a promise, never a poll; who waits for other processes looks again by itself. */
 
 export class Bell {
   private waiting = new Set<() => void>();
