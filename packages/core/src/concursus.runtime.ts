@@ -69,6 +69,9 @@ export class Concursus
   private started = false;
   /** Handlers are. */
   private handling = false;
+  /** Steps of a start that were taken. */
+  private readonly begun = new Set<string>();
+  private starting: Promise<void> | undefined;
   private stopped: Promise<void> | undefined;
 
   constructor(private readonly parts: RuntimeParts) {
@@ -209,22 +212,35 @@ export class Concursus
     else if (autoStart !== false) await this.start();
   }
 
-  /** Starts consumers and projections, those that are not started yet. Later calls, and those after `drain`, do nothing. */
-  async start(): Promise<void> {
-    if (this.stopped !== undefined || this.handling) return;
+  /**
+   * Starts consumers and projections, those that are not started yet. One that failed (the store did not answer) is called
+   * again and goes on where it failed; later calls, and those after `drain`, do nothing.
+   */
+  start(): Promise<void> {
+    if (this.stopped !== undefined) return Promise.resolve();
     this.handling = true;
-    await this.parts.bus.startBuffer();
-    await this.handlers?.start();
-    await this.relayRunner?.start();
+    this.starting ??= this.startAll().finally(() => (this.starting = undefined));
+    return this.starting;
+  }
+
+  private async startAll(): Promise<void> {
+    await this.once('buffer', () => this.parts.bus.startBuffer());
+    await this.once('handlers', () => this.handlers?.start());
+    await this.once('relays', () => this.relayRunner?.start());
     await this.startViews();
-    await this.inlets?.start();
+    await this.once('inlets', () => this.inlets?.start());
   }
 
   private async startViews(): Promise<void> {
-    if (this.started) return;
     this.started = true;
-    await this.parts.bus.startBuffer();
-    await this.parts.runner.start();
+    await this.once('buffer', () => this.parts.bus.startBuffer());
+    await this.once('views', () => this.parts.runner.start());
+  }
+
+  private async once(step: string, begin: () => Promise<void> | undefined): Promise<void> {
+    if (this.begun.has(step)) return;
+    await begin();
+    this.begun.add(step);
   }
 
   async onModuleDestroy(): Promise<void> {

@@ -51,12 +51,17 @@ export class EventBuffer {
     for (const item of accepted) item.outcome = 'buffered';
   }
 
-  /** Starts the consumer. Idempotent. */
+  /** Starts the consumer. Idempotent; one that was refused may be started again. */
   async start(): Promise<void> {
     this.subscription ??= this.options.transport.subscribe(GROUP, (items) => this.consume(items), {
       batchSizeMax: this.options.batchSizeMax,
     });
-    await this.subscription;
+    try {
+      await this.subscription;
+    } catch (error) {
+      this.subscription = undefined;
+      throw error;
+    }
   }
 
   /** Stops the consumer; the batch in hand is stored and acknowledged, or comes again. */
