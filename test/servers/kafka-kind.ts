@@ -57,12 +57,15 @@ async function askKafka({ brokers }: KafkaAddress): Promise<undefined> {
     logLevel: logLevel.NOTHING,
     connectionTimeout: ASK_MAX_MS,
     requestTimeout: ASK_MAX_MS,
-    retry: { retries: 0 },
+    // The first question for a group has the broker make and load the topic of offsets.
+    retry: { retries: 5, initialRetryTime: 100 },
   });
   const admin = kafka.admin();
   try {
     await admin.connect();
     await admin.listTopics();
+    // Groups can be joined: a broker answers other questions before that.
+    await admin.describeGroups(['concursus-servers']);
   } finally {
     await admin.disconnect();
   }

@@ -47,7 +47,10 @@ export async function readTopics(addresses: readonly string[], topics: readonly 
   await consumer.connect();
   await consumer.subscribe({ topics: [...topics], fromBeginning: true });
   await new Promise<void>((resolve, reject) => {
-    consumer.on(consumer.events.CRASH, ({ payload }) => reject(payload.error));
+    // One that the client begins again by itself goes on.
+    consumer.on(consumer.events.CRASH, ({ payload }) => {
+      if (!payload.restart) reject(payload.error);
+    });
     void consumer.run({
       eachBatch: async ({ batch }) => {
         const { topic, partition, messages } = batch;
