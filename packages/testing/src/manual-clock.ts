@@ -13,7 +13,9 @@ const START_MS = 1_356_998_400_000;
 let seeds = 0;
 
 export class ManualClock extends Clock {
+  /** The wall clock when it was set last, and where the steady one stood then. */
   private wallMs: number;
+  private setAtMs = 0;
   private steadyMs = 0;
   private state: number;
   /** By due time; of one time, who slept first comes first. */
@@ -26,8 +28,9 @@ export class ManualClock extends Clock {
     this.state = seed;
   }
 
+  /** In whole milliseconds, as a machine's; who slept for a part of one does not show. */
   now(): number {
-    return this.wallMs;
+    return this.wallMs + Math.floor(this.steadyMs - this.setAtMs);
   }
 
   monotonicMs(): number {
@@ -64,16 +67,17 @@ export class ManualClock extends Clock {
     const end = this.steadyMs + ms;
     await setImmediate();
     for (let next = this.sleepers[0]; next !== undefined && next.dueMs <= end; next = this.sleepers[0]) {
-      this.pass(next.dueMs - this.steadyMs);
+      this.passTo(next.dueMs);
       next.wake();
       await setImmediate();
     }
-    this.pass(end - this.steadyMs);
+    this.passTo(end);
   }
 
   /** Sets the wall clock, also back. Sleepers and `monotonicMs` do not notice, as on a machine. */
   set(nowMs: number): void {
     this.wallMs = nowMs;
+    this.setAtMs = this.steadyMs;
   }
 
   /** Bytes that look random and are the same in each run of one seed. */
@@ -89,8 +93,8 @@ export class ManualClock extends Clock {
     return bytes;
   }
 
-  private pass(ms: number): void {
-    this.steadyMs += ms;
-    this.wallMs += ms;
+  /** Assigned, not added up: differences of fractions would never come to a whole again. */
+  private passTo(ms: number): void {
+    if (ms > this.steadyMs) this.steadyMs = ms;
   }
 }

@@ -51,6 +51,23 @@ describe('a manual clock', () => {
     expect([clock.now(), clock.monotonicMs()]).toEqual([100, 5]);
   });
 
+  it('tells whole milliseconds, whatever parts of one are slept for', async () => {
+    const clock = new ManualClock(1_356_998_400_000);
+    const told: number[] = [];
+    void (async () => {
+      for (let i = 0; i < 30; i++) {
+        await clock.sleep(0.1 + i / 7);
+        told.push(clock.now());
+      }
+    })();
+    for (let ms = 1; ms <= 80; ms++) {
+      await clock.advance(1);
+      expect(clock.now()).toBe(1_356_998_400_000 + ms);
+    }
+    expect(told).toHaveLength(30);
+    expect(told.filter((ms) => !Number.isInteger(ms))).toEqual([]);
+  });
+
   it('draws the same bytes from the same seed, and others from another clock', () => {
     const bytes = (clock: ManualClock): number[] => [...clock.randomBytes(8)];
     expect(bytes(new ManualClock(0, 1))).toEqual(bytes(new ManualClock(0, 1)));
