@@ -125,6 +125,17 @@ describe('a persistent handler', () => {
     await w.close();
   });
 
+  it('gets both of two events that an amendment brought to one time, however alike they are', async () => {
+    const { w, lines } = await place();
+    const runner = await started(w, lines);
+    await record(w, lamp(7, 10), correction(target(7), 'amend', { decidedAt: 10, at: 2 }), lamp(2, 10));
+    await record(w, settled(4));
+    await until(() => lines.length === 2);
+    expect(lines).toEqual(['a2 10', 'a2 10']);
+    await runner.stop();
+    await w.close();
+  });
+
   it('gets a withheld event after all when it is reinstated: at its time, or late', async () => {
     const { w, lines } = await place();
     const runner = await started(w, lines);

@@ -231,7 +231,7 @@ export class PersistentOwed extends Reader implements Owed {
   }
 }
 
-/** Event time, then stream, sequence, name, type, id, digest as recorded; what came late stands behind its time, as it came. */
+/** Event time, then stream, sequence, name, type, id, digest and own time as recorded; what came late stands behind its time, as it came. */
 function inOrder(a: Placed, b: Placed): number {
   if (a.time !== b.time) return a.time - b.time;
   if (a.late !== undefined || b.late !== undefined) return (a.late ?? -1) - (b.late ?? -1);
@@ -240,6 +240,8 @@ function inOrder(a: Placed, b: Placed): number {
     bytes(x.stream, y.stream) ||
     x.sequence - y.sequence ||
     bytes(x.id, y.id) ||
-    bytes(countedOf(x).digest, countedOf(y).digest)
+    bytes(countedOf(x).digest, countedOf(y).digest) ||
+    // An amendment brought them to one time.
+    x.time - y.time
   );
 }
