@@ -42,6 +42,8 @@ const SENDERS = 3;
 /** Views of three processes on two busy cores. */
 const VIEWS_MS = 300_000;
 const LOOK_MS = 1_000;
+/** Of a process that ended by itself: the reason stands at the end, with what it waited for above it. */
+const LAST_LINES = 20;
 
 /** Those of the month that are no garbage. */
 const reports = monthLines().flatMap((line): Report[] => {
@@ -119,7 +121,10 @@ describe('three processes on Cassandra and Kafka', { timeout: 1_500_000 }, () =>
     cluster = await startCluster({
       servers,
       nodeOptions: [`--max-old-space-size=${HEAP_MB}`],
-      say: (line) => said.push(line),
+      say: (line) => {
+        said.push(line);
+        printed.push(line);
+      },
       onLine: (name, line) => {
         printed.push(`${name} ${line}`);
         if (LOG !== undefined) appendFileSync(LOG, `${name} ${line}\n`);
@@ -175,9 +180,19 @@ describe('three processes on Cassandra and Kafka', { timeout: 1_500_000 }, () =>
     expect(found.size).toBe(wanted.size);
   }
 
+  /** What a process printed last before it ended; its last words may be read behind the line that says so. */
+  function lastLines(endedAt: number): string {
+    const ended = printed[endedAt]!;
+    const name = ended.slice(0, ended.indexOf(':'));
+    const again = printed.findIndex((line, at) => at > endedAt && line.startsWith(`${name}: process `));
+    const its = printed.slice(0, again < 0 ? undefined : again).filter((line) => line.startsWith(`${name} `));
+    return [ended, ...its.slice(-LAST_LINES)].join('\n');
+  }
+
   /** Nobody ended but those that were killed, and nothing was thrown that nobody caught. */
   function expectCalm(allowed = /SIGKILL/): void {
-    expect(said.filter((line) => /ended by itself/.test(line) && !allowed.test(line))).toEqual([]);
+    const ended = printed.flatMap((line, at) => (/ended by itself/.test(line) && !allowed.test(line) ? [at] : []));
+    expect(ended.map(lastLines)).toEqual([]);
     expect(printed.filter((line) => /unhandled|uncaught|heap out of memory/i.test(line))).toEqual([]);
   }
 

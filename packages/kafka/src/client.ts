@@ -131,6 +131,48 @@ export class KafkaClient {
   }
 }
 
+/** What the library adds to its errors. */
+interface KafkaError {
+  readonly name?: unknown;
+  /** Of an answer of a broker: `NOT_LEADER_FOR_PARTITION`. */
+  readonly type?: unknown;
+  readonly retriable?: unknown;
+  readonly cause?: unknown;
+  /** Of a request about many. */
+  readonly errors?: readonly unknown[];
+}
+
+/** Causes of causes that are looked at. */
+const CAUSES_MAX = 5;
+
+/**
+ * Whether a refusal passes by itself: brokers that do not all know of a topic, a leader or a group yet, or that are late. Many
+ * processes that start at the same moment meet them. A broker that cannot be reached is another matter, and not among them.
+ */
+export function passes(error: unknown): boolean {
+  let at = error;
+  for (let causes = 0; causes < CAUSES_MAX && typeof at === 'object' && at !== null; causes++) {
+    const { name, type, retriable, cause, errors } = at as KafkaError;
+    if (errors !== undefined) return errors.every((one) => hasType(one, 'TOPIC_ALREADY_EXISTS') || passes(one));
+    if (typeof type === 'string') return retriable === true;
+    if (typeof name === 'string' && PASSING.has(name)) return true;
+    at = cause;
+  }
+  return false;
+}
+
+/** Errors of the library itself that say of a broker what the types of others say. */
+const PASSING: ReadonlySet<string> = new Set([
+  'KafkaJSTimeout',
+  'KafkaJSRequestTimeoutError',
+  'KafkaJSGroupCoordinatorNotFound',
+  'KafkaJSTopicMetadataNotLoaded',
+]);
+
+function hasType(error: unknown, type: string): boolean {
+  return (error as KafkaError | null)?.type === type;
+}
+
 /** Asks for the configuration of a topic. */
 export function topicConfig(name: string): ResourceConfigQuery {
   return { type: ConfigResourceTypes.TOPIC, name };

@@ -9,7 +9,7 @@
  */
 import type { Clock, LayerLogger } from '@concursus/core';
 import type { Consumer, EachBatchPayload, KafkaMessage } from 'kafkajs';
-import type { GroupOptions, KafkaClient } from './client.js';
+import { passes, type GroupOptions, type KafkaClient } from './client.js';
 import { HandQueue } from './hand-queue.js';
 
 /** Messages of one partition, in order. */
@@ -74,10 +74,10 @@ export class GroupConsumer {
         return;
       } catch (error) {
         await this.leave();
-        // A broker that has just started is not ready for groups yet, and says so.
-        const passes = (error as { readonly retriable?: unknown }).retriable === true;
-        if (!passes || failures >= JOIN_RETRIES || this.stopping.signal.aborted) {
-          throw this.client.unavailable(`joining the group "${this.name}"`, error);
+        // A broker that has just started is not ready for groups yet, or not for a topic just made, and says so.
+        const again = (error as { readonly retriable?: unknown }).retriable === true || passes(error);
+        if (!again || failures >= JOIN_RETRIES || this.stopping.signal.aborted) {
+          throw this.client.unavailable(`joining the group "${this.name}" (try ${failures + 1})`, error);
         }
         await this.clock.sleep(backOff(failures), this.stopping.signal);
       }

@@ -4,7 +4,7 @@
  */
 import { ConfigurationError, type Clock, type LayerLogger } from '@concursus/core';
 import type { Admin } from 'kafkajs';
-import { topicConfig, type KafkaClient } from './client.js';
+import { passes, topicConfig, type KafkaClient } from './client.js';
 
 /** How topics are created, and what existing ones must be like. */
 export interface TopicOptions {
@@ -32,9 +32,10 @@ export interface TopicNeeds extends TopicOptions {
 }
 
 const PARTITIONS = 12;
-/** 5 s in all. */
-const READY_TRIES = 100;
+/** Brokers learn of a topic within some 100 ms; starved of time, within seconds. */
+const READY_MAX_MS = 30_000;
 const READY_MS = 50;
+const READY_STEP_MAX_MS = 1_000;
 /** One event of 1 MiB of parameters with everything around it, or a request of many. */
 export const MESSAGE_BYTES_MAX = 2_097_152;
 const FOR_EVER = '9223372036854775807';
@@ -64,7 +65,11 @@ export function checkTopicOptions(provider: string, options: TopicOptions): void
 }
 
 /**
- * Creates what is missing and checks the rest.
+ * Creates what is missing and checks the rest; resolves when what was missing can be written and read. Any number of processes
+ * may do it at once, with other topics or the same: what only says that a broker has not heard of a topic yet is asked again.
+ *
+ *     one: create · created · another: create · exists already · its partitions? · no such topic · (asks again) · 12
+ *
  * @throws ConfigurationError `INVALID_OPTION` (a topic is missing, or is not fit for its purpose) · UnavailableError `STORE_UNREACHABLE`, `TIMEOUT`
  */
 export async function ensureTopics(
@@ -73,30 +78,34 @@ export async function ensureTopics(
   { clock, logger }: { readonly clock: Clock; readonly logger: LayerLogger },
   topics: readonly TopicNeeds[],
 ): Promise<void> {
-  try {
-    const present = new Set(await admin.listTopics());
-    const missing = topics.filter(({ topic }) => !present.has(topic));
-    for (const needs of missing) if (needs.create === false) throw absent(needs);
-    if (missing.length > 0) await admin.createTopics({ topics: missing.map(created), waitForLeaders: true });
-    await checkTopics(admin, logger, topics);
-    for (const { topic } of missing) await answering(admin, clock, topic);
-  } catch (error) {
-    if (error instanceof ConfigurationError) throw error;
-    throw client.unavailable('creating and checking topics', error);
+  /** Those that were missing when they were looked for: others may still be about to know of them. */
+  const young = new Set<string>();
+  const begunMs = clock.monotonicMs();
+  for (let waitMs = READY_MS; ; waitMs = Math.min(waitMs * 2, READY_STEP_MAX_MS)) {
+    try {
+      await createMissing(admin, topics, young);
+      // A leader stands in the metadata before that broker knows of it: whoever writes or asks by then is refused.
+      for (const topic of young) await admin.fetchTopicOffsets(topic);
+      await checkTopics(admin, logger, topics);
+      return;
+    } catch (error) {
+      if (error instanceof ConfigurationError) throw error;
+      const triedMs = Math.round(clock.monotonicMs() - begunMs);
+      if (!passes(error)) throw client.unavailable('creating and checking topics', error);
+      if (triedMs >= READY_MAX_MS) throw client.unavailable(`creating and checking topics, for ${triedMs} ms`, error);
+      await clock.sleep(waitMs);
+    }
   }
 }
 
-/** A new topic has a leader in the metadata before that broker knows of it: whoever writes or asks by then is refused. */
-async function answering(admin: Admin, clock: Clock, topic: string): Promise<void> {
-  for (let tries = 0; ; tries++) {
-    try {
-      await admin.fetchTopicOffsets(topic);
-      return;
-    } catch (error) {
-      if ((error as { readonly retriable?: unknown }).retriable !== true || tries >= READY_TRIES) throw error;
-      await clock.sleep(READY_MS);
-    }
+async function createMissing(admin: Admin, topics: readonly TopicNeeds[], young: Set<string>): Promise<void> {
+  const present = new Set(await admin.listTopics());
+  const missing = topics.filter(({ topic }) => !present.has(topic));
+  for (const needs of missing) {
+    if (needs.create === false) throw absent(needs);
+    young.add(needs.topic);
   }
+  if (missing.length > 0) await admin.createTopics({ topics: missing.map(created), waitForLeaders: true });
 }
 
 function created(needs: TopicNeeds): {
