@@ -1,15 +1,12 @@
 /** The event store on Cassandra: what is asked for is checked here, recorded by `recorder.ts` and read by `history-reader.ts`. */
 import {
   compareKey,
-  compareProcessingIds,
   compareText,
   EventStore,
   InvalidEventError,
   limits,
-  parseProcessingId,
-  processingIdPrefix,
   UnsupportedError,
-  Fact,
+  type Fact,
   type AggregateKey,
   type Append,
   type AppendOptions,
@@ -20,12 +17,13 @@ import {
   type ReadOptions,
   type SourceCounts,
 } from '@concursus/core';
-import type { types } from 'cassandra-driver';
 import { eachBounded } from './bounded.js';
+import type { BucketGrowth, Directory } from './bucket-growth.js';
 import { cassandraCapabilities } from './capabilities.js';
 import { closedError } from './errors.js';
-import { factOf, identityText } from './event-columns.js';
-import { isRecordedAfter, wholeHistory, type HistoryReader, type Wanted } from './history-reader.js';
+import { distinctFacts, identityText } from './event-columns.js';
+import type { HistoryReader, Wanted } from './history-reader.js';
+import type { LateFacts } from './late-facts.js';
 import { aggregateLanes, type Placement } from './placement.js';
 import { isAfter, TimePosition } from './processing-times.js';
 import type { Recorder } from './recorder.js';
@@ -34,8 +32,6 @@ import type { Session } from './session.js';
 import type { Writer } from './writer.js';
 
 const OWNER = 'context = ? AND tenant = ? AND type = ? AND id = ?';
-const LATE = `SELECT * FROM event_late WHERE ${OWNER} AND processing_id > ? AND processing_id <= ? LIMIT ?`;
-const UNSURE = `SELECT bucket, unsure FROM event_bucket WHERE ${OWNER}`;
 const CORRECTIONS = `SELECT * FROM event_correction WHERE ${OWNER}`;
 const CORRECTED = 'SELECT slice FROM corrected_slice WHERE context = ? AND part = 0';
 const LIST = 'SELECT tenant, type, id FROM aggregate_list WHERE context = ? AND lane = ?';
@@ -48,16 +44,15 @@ const PAGE_CHARACTERS_MAX = 4 * 1_048_576;
 const AGGREGATES_MAX = 10_000;
 const READS_AT_ONCE = 64;
 const NONE: readonly Fact[] = Object.freeze([]);
-/** The last id of a processing time, as Cassandra orders ids: by time, then by bytes with a sign. */
-const LAST_OF_TIME = '7f7f-7f7f7f7f7f7f';
-const END_OF_TIME: ProcessingTime = { ms: 103_072_857_660_683, tick: 0 };
 
 export interface StoreParts {
   readonly session: Session;
   readonly placement: Placement;
   readonly recorder: Recorder;
   readonly writer: Writer;
+  readonly growth: BucketGrowth;
   readonly histories: HistoryReader;
+  readonly late: LateFacts;
   readonly repeats: RepeatCounts;
 }
 
@@ -158,7 +153,7 @@ export class CassandraEventStore extends EventStore {
     await eachBounded(asked, READS_AT_ONCE, async (i) => {
       const key = aggregates[i]!;
       const rows = await session.rows(CORRECTIONS, [session.context, key.tenant, key.type, key.id]);
-      if (rows.length > 0) found[i] = distinct(key, rows, until).sort(compareKey);
+      if (rows.length > 0) found[i] = distinctFacts(key, rows, until).sort(compareKey);
     });
     return found;
   }
@@ -168,41 +163,7 @@ export class CassandraEventStore extends EventStore {
     options: KnownOptions & { readonly after: ProcessingTime; readonly limit: number },
   ): Promise<readonly Fact[]> {
     this.checkOpen();
-    const { session } = this.parts;
-    const { after, limit } = options;
-    const until = untilOf(options) ?? END_OF_TIME;
-    const owner = [session.context, aggregate.tenant, aggregate.type, aggregate.id];
-    const bounds = [lastIdOf(after), lastIdOf(until)];
-    const [rows, buckets] = await Promise.all([
-      session.rows(LATE, [...owner, ...bounds, limit + 1]),
-      session.rows(UNSURE, owner),
-    ]);
-    let late = distinct(aggregate, rows, until);
-    // Where several recorded at once, the list may lack some: there the history itself is asked.
-    const unsure = buckets.filter((row) => row['unsure'] !== null && isUnsureAfter(String(row['unsure']), after));
-    if (unsure.length > 0) late = await this.addUnlisted(aggregate, late, after, until);
-    return late.sort((a, b) => compareProcessingIds(a.processingId, b.processingId)).slice(0, limit);
-  }
-
-  /** Adds facts recorded in a span of time that stand behind a key that was recorded before them. */
-  private async addUnlisted(
-    aggregate: AggregateKey,
-    listed: readonly Fact[],
-    after: ProcessingTime,
-    until: ProcessingTime,
-  ): Promise<Fact[]> {
-    const ids = new Set(listed.map((fact) => fact.processingId));
-    const late = [...listed];
-    // From the end: the least id of all that stand behind.
-    let least: string | undefined;
-    for await (const chunk of this.parts.histories.read(aggregate, { ...wholeHistory, descending: true, until })) {
-      for (const fact of chunk) {
-        const isLate = least !== undefined && compareProcessingIds(least, fact.processingId) < 0;
-        if (isLate && isRecordedAfter(fact, after) && !ids.has(fact.processingId)) late.push(fact);
-        if (least === undefined || compareProcessingIds(fact.processingId, least) < 0) least = fact.processingId;
-      }
-    }
-    return late;
+    return this.parts.late.read(aggregate, { after: options.after, until: untilOf(options), limit: options.limit });
   }
 
   /** Asks each lane of the list for its next aggregates: a few hundred requests, so take large pages. */
@@ -238,6 +199,7 @@ export class CassandraEventStore extends EventStore {
 /** Fills in how often facts of one aggregate came again, asked for bucket by bucket. */
 class Repeats {
   private readonly buckets = new Map<number, ReadonlyMap<string, number>>();
+  private directory: Directory | undefined;
 
   constructor(
     private readonly parts: StoreParts,
@@ -248,35 +210,14 @@ class Repeats {
     const bucket = this.parts.placement.bucketOf(this.aggregate.type, fact.eventTime);
     let counts = this.buckets.get(bucket);
     if (counts === undefined) {
-      counts = await this.parts.repeats.repeatsOf(this.aggregate, bucket);
+      this.directory ??= await this.parts.growth.readDirectory(this.aggregate);
+      const width = this.directory.get(bucket)?.width ?? 1;
+      counts = await this.parts.repeats.repeatsOf(this.aggregate, bucket, width);
       this.buckets.set(bucket, counts);
     }
     if (counts.size > 0) fact.repeats = counts.get(identityText(fact) + fact.digest) ?? 0;
     return fact;
   }
-}
-
-/** Facts of rows that were recorded by then, each content once, under its least id. */
-function distinct(key: AggregateKey, rows: readonly types.Row[], until: ProcessingTime | undefined): Fact[] {
-  const found = new Map<string, Fact>();
-  for (const row of rows) {
-    const fact = factOf(key, row);
-    if (until !== undefined && isRecordedAfter(fact, until)) continue;
-    const text = `${identityText(fact)} ${fact.version} ${fact.content}`;
-    const before = found.get(text);
-    if (before === undefined || compareProcessingIds(fact.processingId, before.processingId) < 0) found.set(text, fact);
-  }
-  return [...found.values()];
-}
-
-/** As the write timestamp orders them, by microseconds. */
-function isUnsureAfter(id: string, after: ProcessingTime): boolean {
-  const { ms, tick } = parseProcessingId(id);
-  return isAfter({ ms, tick: Math.floor(tick / 10) * 10 + 9 }, after);
-}
-
-function lastIdOf(time: ProcessingTime): string {
-  return processingIdPrefix(time) + LAST_OF_TIME;
 }
 
 function isLight(facts: readonly Fact[]): boolean {

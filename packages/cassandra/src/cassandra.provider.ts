@@ -84,7 +84,8 @@ function check(options: CassandraPersistentOptions): void {
       fix: 'Give the name of the data center of this process, as localDataCenter.',
     });
   }
-  for (const name of ['requestsMax', 'waitingMax', 'changesKept', 'leaseMs', 'beatMs'] as const) {
+  const names = ['requestsMax', 'waitingMax', 'changesKept', 'leaseMs', 'beatMs'] as const;
+  for (const name of [...names, 'partitionRowsMax', 'partitionBytesMax'] as const) {
     const value = options[name];
     if (value === undefined || (Number.isSafeInteger(value) && value > 0)) continue;
     throw new ConfigurationError('INVALID_OPTION', `${name} is ${value}.`, {

@@ -1,8 +1,15 @@
 /** A fact as columns, and back. The one place that knows how its fields are spelled in tables. */
-import { Fact, type AggregateKey, type IdentityKey, type ProcessingTime } from '@concursus/core';
-import { parseProcessingId } from '@concursus/core';
+import {
+  compareProcessingIds,
+  Fact,
+  parseProcessingId,
+  type AggregateKey,
+  type IdentityKey,
+  type ProcessingTime,
+} from '@concursus/core';
 import type { types } from 'cassandra-driver';
 import { metadataOf, metadataText } from './feed-row.js';
+import { isRecordedAfter } from './processing-times.js';
 
 /** In the order of `keyValues`. */
 export const keyColumns = 'event_time, stream, sequence, name, digest, processing_id';
@@ -67,4 +74,21 @@ export function processingTimeOf(row: types.Row): ProcessingTime {
 /** A map key of an identity within its aggregate. */
 export function identityText({ eventTime, streamId, sequence, name }: IdentityKey): string {
   return `${eventTime}\u0000${streamId}\u0000${sequence}\u0000${name}`;
+}
+
+/** Facts of rows that were recorded by then, each content once, under its least id. */
+export function distinctFacts(
+  key: AggregateKey,
+  rows: readonly types.Row[],
+  until: ProcessingTime | undefined,
+): Fact[] {
+  const found = new Map<string, Fact>();
+  for (const row of rows) {
+    const fact = factOf(key, row);
+    if (until !== undefined && isRecordedAfter(fact, until)) continue;
+    const text = `${identityText(fact)} ${fact.version} ${fact.content}`;
+    const before = found.get(text);
+    if (before === undefined || compareProcessingIds(fact.processingId, before.processingId) < 0) found.set(text, fact);
+  }
+  return [...found.values()];
 }

@@ -1,5 +1,6 @@
 /** The two ports of events over one session, and the writer behind them: what `cassandra.provider.ts` opens and closes. */
 import { Bell, ConfigurationError, type EventFeed, type EventStore } from '@concursus/core';
+import { BucketGrowth, type GrowthOptions } from './bucket-growth.js';
 import { CassandraEventFeed } from './cassandra-event-feed.js';
 import { CassandraEventStore } from './cassandra-event-store.js';
 import { EventRows } from './event-rows.js';
@@ -9,6 +10,7 @@ import { HistoryEnds } from './history-ends.js';
 import { HistoryReader } from './history-reader.js';
 import { KnownFacts } from './known-facts.js';
 import { keepLayout } from './layout.js';
+import { LateFacts } from './late-facts.js';
 import { Placement, type PlacementOptions } from './placement.js';
 import { Recorder } from './recorder.js';
 import { RepeatCounts } from './repeat-counts.js';
@@ -18,7 +20,7 @@ import { Writer } from './writer.js';
 import { Writers } from './writers.js';
 
 /** What histories and feed can be told beside what all ports share; `CassandraPersistentOptions` extends it. */
-export interface CassandraEventOptions extends PlacementOptions {
+export interface CassandraEventOptions extends PlacementOptions, GrowthOptions {
   /** A writer whose beat stands still this long is replaced. Default 5,000. */
   readonly leaseMs?: number;
   /** How often a writer says how far it is: about how far the feed is behind. At most a quarter of the lease. Default 100. */
@@ -46,19 +48,30 @@ export function eventPorts(session: Session, options: CassandraEventOptions): Ev
   const beatMs = options.beatMs ?? BEAT_MS;
   checkOptions(options, leaseMs, beatMs);
   const placement = new Placement(session.context, options);
-  const rows = new EventRows(session, placement);
+  const growth = new BucketGrowth(session, placement, options);
+  const rows = new EventRows(session, placement, growth);
   const log = new FeedLog(session);
   const writers = new Writers(session);
   const sealer = new Sealer(session, writers, log, rows);
   const writer = new Writer(session, writers, log, sealer, { leaseMs, beatMs });
-  const known = new KnownFacts(session, placement, rows);
+  const known = new KnownFacts(session, placement, growth);
   const repeats = new RepeatCounts(session, placement);
   const bell = new Bell();
   const onRecorded = (): void => bell.ring();
   const ends = new HistoryEnds(placement);
-  const recorder = new Recorder({ session, writers, writer, log, rows, placement, known, ends, repeats, onRecorded });
-  const histories = new HistoryReader(session, placement, rows);
-  const eventStore = new CassandraEventStore({ session, placement, recorder, writer, histories, repeats });
+  const recorder = new Recorder({ session, writers, writer, log, rows, known, ends, repeats, onRecorded });
+  const histories = new HistoryReader(session, placement, growth);
+  const late = new LateFacts(session, growth, histories);
+  const eventStore = new CassandraEventStore({
+    session,
+    placement,
+    recorder,
+    writer,
+    growth,
+    histories,
+    late,
+    repeats,
+  });
   const reader = new FeedReader(writers, log);
   const eventFeed = new CassandraEventFeed({ session, writers, writer, log, reader, bell, leaseMs, beatMs });
   session.onClose(() => bell.ring());

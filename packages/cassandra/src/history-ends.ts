@@ -3,7 +3,7 @@
  * new and not late, and nothing has to be read to know it.
  */
 import { compareIdentity, type Fact, type IdentityKey } from '@concursus/core';
-import type { Directory } from './event-rows.js';
+import type { Directory } from './bucket-growth.js';
 import { KnownHistory } from './known-facts.js';
 import type { Placement } from './placement.js';
 

@@ -1,9 +1,8 @@
-/** Reads one history in key order: its buckets ahead of each other, the partitions of one merged, of two ids of a content the lesser. */
+/** Reads one history in key order: its buckets ahead of each other, the shards of one merged, of two ids of a content the lesser. */
 import {
   compareKey,
   compareProcessingIds,
   limits,
-  parseProcessingId,
   sameContent,
   compareIdentity,
   type AggregateKey,
@@ -11,8 +10,9 @@ import {
   type ProcessingTime,
 } from '@concursus/core';
 import { factOf, valueColumns } from './event-columns.js';
-import type { EventRows } from './event-rows.js';
-import type { Placement } from './placement.js';
+import type { BucketGrowth, Directory } from './bucket-growth.js';
+import { shardCount, type Placement } from './placement.js';
+import { isRecordedAfter } from './processing-times.js';
 import type { Session } from './session.js';
 
 const COLUMNS = `event_time, stream, sequence, name, processing_id, ${valueColumns}`;
@@ -23,6 +23,8 @@ const DOWN = `${UP} ORDER BY event_time DESC`;
 /** Buckets whose first rows are asked for ahead. */
 const AHEAD = 8;
 const FETCH_MIN = 64;
+/** Of one of many shards. */
+const FETCH_LEAST = 16;
 const FETCH_MAX = 5_000;
 /** The first page of a partition, until it is known how large its facts are. */
 const FETCH_FIRST = 1_000;
@@ -55,15 +57,18 @@ export class HistoryReader {
   constructor(
     private readonly session: Session,
     private readonly placement: Placement,
-    private readonly rows: EventRows,
+    private readonly growth: BucketGrowth,
   ) {}
 
-  /** Facts in the order asked for, in chunks that are not empty. Stops asking when the caller stops. */
-  async *read(key: AggregateKey, wanted: Wanted): AsyncGenerator<readonly Fact[]> {
+  /**
+   * Facts in the order asked for, in chunks that are not empty. Stops asking when the caller stops.
+   * @param known the directory, where the caller has just read it
+   */
+  async *read(key: AggregateKey, wanted: Wanted, known?: Directory): AsyncGenerator<readonly Fact[]> {
     if (wanted.from > wanted.to) return;
     const first = this.placement.bucketOf(key.type, wanted.from);
     const last = this.placement.bucketOf(key.type, wanted.to);
-    const buckets = [...(await this.rows.readDirectory(key))]
+    const buckets = [...(known ?? (await this.growth.readDirectory(key)))]
       .filter(([bucket]) => bucket >= first && bucket <= last)
       .sort(([a], [b]) => (wanted.descending ? b - a : a - b));
     const readers: AsyncGenerator<readonly Fact[]>[] = [];
@@ -71,8 +76,8 @@ export class HistoryReader {
     try {
       for (let i = 0; i < buckets.length; i++) {
         for (let ahead = readers.length; ahead < buckets.length && ahead < i + AHEAD; ahead++) {
-          const [bucket, shards] = buckets[ahead]!;
-          const reader = this.bucket(key, bucket, shards, wanted);
+          const [bucket, { width }] = buckets[ahead]!;
+          const reader = this.bucket(key, bucket, shardCount(width), wanted);
           readers.push(reader);
           const head = reader.next();
           // Whoever gets there hears of its error.
@@ -87,9 +92,9 @@ export class HistoryReader {
   }
 
   /** All of it. */
-  async collect(key: AggregateKey, wanted: Wanted): Promise<Fact[]> {
+  async collect(key: AggregateKey, wanted: Wanted, known?: Directory): Promise<Fact[]> {
     let all: Fact[] | undefined;
-    for await (const chunk of this.read(key, wanted)) {
+    for await (const chunk of this.read(key, wanted, known)) {
       if (all === undefined) all = chunk as Fact[];
       else for (const fact of chunk) all.push(fact);
     }
@@ -97,21 +102,24 @@ export class HistoryReader {
   }
 
   private bucket(key: AggregateKey, bucket: number, shards: number, wanted: Wanted): AsyncGenerator<readonly Fact[]> {
-    if (shards === 1) return this.partition(key, bucket, 0, wanted);
-    const parts = Array.from({ length: shards }, (_, shard) => this.partition(key, bucket, shard, wanted));
+    if (shards === 1) return this.shard(key, bucket, 0, wanted, 1);
+    const parts = Array.from({ length: shards }, (_, shard) => this.shard(key, bucket, shard, wanted, shards));
     return merged(parts, wanted.descending);
   }
 
-  private async *partition(
+  /** @param among so many are read at once: together they fetch what one would */
+  private async *shard(
     key: AggregateKey,
     bucket: number,
     shard: number,
     wanted: Wanted,
+    among: number,
   ): AsyncGenerator<readonly Fact[]> {
     const { session } = this;
     const { descending, until, names } = wanted;
     const params = [session.context, key.tenant, key.type, key.id, bucket, shard, wanted.from, wanted.to];
-    let fetchSize = Math.min(Math.max(wanted.size + 1, FETCH_MIN), FETCH_FIRST);
+    const least = Math.max(FETCH_LEAST, Math.floor(FETCH_MIN / among));
+    let fetchSize = Math.min(Math.max(Math.ceil((wanted.size + 1) / among), least), FETCH_FIRST);
     let pageState: string | undefined;
     let held: Fact | undefined;
     do {
@@ -138,42 +146,45 @@ export class HistoryReader {
       if (pageState === undefined && held !== undefined) facts.push(held);
       if (facts.length > 0) yield facts;
       const average = Math.ceil(characters / Math.max(result.rows.length, 1)) + 100;
-      fetchSize = Math.max(FETCH_MIN, Math.min(FETCH_MAX, Math.floor(FETCH_CHARACTERS / average)));
+      fetchSize = Math.max(least, Math.min(FETCH_MAX, Math.floor(FETCH_CHARACTERS / average / among)));
     } while (pageState !== undefined);
   }
-}
-
-export function isRecordedAfter(fact: Fact, { ms, tick }: ProcessingTime): boolean {
-  return fact.processedAt > ms || (fact.processedAt === ms && parseProcessingId(fact.processingId).tick > tick);
 }
 
 function isSame(a: Fact, b: Fact): boolean {
   return a.eventTime === b.eventTime && compareIdentity(a, b) === 0 && sameContent(a, b);
 }
 
-/** Several partitions of one bucket in one order. */
+/** One of several readers in one order. The next chunk is asked for when one is begun. */
+interface MergeHead {
+  readonly part: AsyncGenerator<readonly Fact[]>;
+  chunk: readonly Fact[];
+  at: number;
+  coming: Promise<IteratorResult<readonly Fact[]>>;
+}
+
+/** Several shards of one bucket in one order. */
 async function* merged(
   parts: readonly AsyncGenerator<readonly Fact[]>[],
   descending: boolean,
 ): AsyncGenerator<readonly Fact[]> {
   const turn = descending ? -1 : 1;
-  const heads = (
-    await Promise.all(parts.map(async (part) => ({ part, chunk: (await part.next()).value, at: 0 })))
-  ).filter((head) => head.chunk !== undefined) as {
-    part: AsyncGenerator<readonly Fact[]>;
-    chunk: readonly Fact[];
-    at: number;
-  }[];
   let out: Fact[] = [];
   let previous: Fact | undefined;
   try {
+    const firsts = await Promise.all(parts.map((part) => part.next()));
+    const heads: MergeHead[] = [];
+    for (const [i, first] of firsts.entries()) {
+      const part = parts[i]!;
+      if (first.done !== true) heads.push({ part, chunk: first.value, at: 0, coming: ahead(part) });
+    }
     while (heads.length > 0) {
       let least = heads[0]!;
       for (const head of heads) {
         if (head !== least && compareKey(head.chunk[head.at]!, least.chunk[least.at]!) * turn < 0) least = head;
       }
       const fact = least.chunk[least.at++]!;
-      // What was written when the bucket had fewer partitions may stand in two of them: one content, whose lesser id counts.
+      // What was written while others knew another width may stand in two of them: one content, whose lesser id counts.
       if (previous !== undefined && isSame(previous, fact)) {
         if (compareProcessingIds(fact.processingId, previous.processingId) < 0) out[out.length - 1] = fact;
       } else {
@@ -185,15 +196,23 @@ async function* merged(
       }
       previous = out[out.length - 1]!;
       if (least.at < least.chunk.length) continue;
-      const next = await least.part.next();
+      const next = await least.coming;
       if (next.done === true) heads.splice(heads.indexOf(least), 1);
       else {
         least.chunk = next.value;
         least.at = 0;
+        least.coming = ahead(least.part);
       }
     }
     if (out.length > 0) yield out;
   } finally {
     for (const part of parts) void part.return(undefined).catch(() => undefined);
   }
+}
+
+function ahead(part: AsyncGenerator<readonly Fact[]>): Promise<IteratorResult<readonly Fact[]>> {
+  const coming = part.next();
+  // Whoever gets there hears of its error.
+  coming.catch(() => undefined);
+  return coming;
 }

@@ -1,20 +1,25 @@
 /**
  * What is stored already of the facts of one aggregate that are to be recorded: their identities with their contents, and
  * whether something stands behind them. Read from the first of them on, so an append at the end of a history reads nothing.
+ * In a bucket of many shards each fact is looked for where it may stand, and each shard is asked for its end.
  */
 import { compareIdentity, type AggregateKey, type Fact, type IdentityKey, type ProcessingTime } from '@concursus/core';
 import type { types } from 'cassandra-driver';
+import { eachBounded } from './bounded.js';
 import { digestText, identityOf, identityText, keyColumns, processingTimeOf } from './event-columns.js';
-import type { Directory, EventRows } from './event-rows.js';
-import type { Placement } from './placement.js';
+import type { BucketGrowth, Directory } from './bucket-growth.js';
+import { shardCount, shardsUpTo, spreadOf, type Placement } from './placement.js';
 import { isAfter } from './processing-times.js';
 import type { Session } from './session.js';
 
 const SCAN = `SELECT ${keyColumns} FROM event
   WHERE context = ? AND tenant = ? AND type = ? AND id = ? AND bucket = ? AND shard = ? AND event_time >= ?`;
+const END = `SELECT event_time, stream, sequence, name FROM event
+  WHERE context = ? AND tenant = ? AND type = ? AND id = ? AND bucket = ? AND shard = ? ORDER BY event_time DESC LIMIT 1`;
 /** Rows of a page beyond the facts that are looked for. */
 const SPARE = 32;
 const PAGE_MAX = 1_000;
+const READS_AT_ONCE = 64;
 
 /** One history, as far as it matters to what is to be recorded; facts that are recorded are added. */
 export class KnownHistory {
@@ -71,33 +76,57 @@ export class KnownFacts {
   constructor(
     private readonly session: Session,
     private readonly placement: Placement,
-    private readonly rows: EventRows,
+    private readonly growth: BucketGrowth,
   ) {}
 
-  /** @param facts of this aggregate, in any order */
-  async read(key: AggregateKey, facts: readonly Fact[]): Promise<KnownHistory> {
-    const times = new Map<number, number[]>();
+  /**
+   * @param facts of this aggregate, in any order
+   * @param withEnds false where it need not be told whether they stand behind others
+   */
+  async read(key: AggregateKey, facts: readonly Fact[], withEnds: boolean): Promise<KnownHistory> {
+    const buckets = new Map<number, Fact[]>();
     for (const fact of facts) {
       const bucket = this.placement.bucketOf(key.type, fact.eventTime);
-      const of = times.get(bucket);
-      if (of === undefined) times.set(bucket, [fact.eventTime]);
-      else of.push(fact.eventTime);
+      const of = buckets.get(bucket);
+      if (of === undefined) buckets.set(bucket, [fact]);
+      else of.push(fact);
     }
-    for (const of of times.values()) of.sort((a, b) => a - b);
-    // Most buckets are one partition: it is read while the directory is.
-    const directory = this.rows.readDirectory(key);
     const found: [number, types.Row][] = [];
-    const scans = [...times].map(([bucket, of]) => this.scan(key, bucket, 0, of, found));
-    const [known] = await Promise.all([directory, ...scans]);
-    const more: Promise<void>[] = [];
-    for (const [bucket, of] of times) {
-      const shards = known.get(bucket) ?? 1;
-      for (let shard = 1; shard < shards; shard++) more.push(this.scan(key, bucket, shard, of, found));
+    // Most buckets are one shard: it is read while the directory is.
+    const scans = [...buckets].map(([bucket, of]) => this.scan(key, bucket, 0, timesOf(of), found));
+    const [directory] = await Promise.all([this.growth.readDirectory(key), ...scans]);
+    const more: (() => Promise<unknown>)[] = [];
+    const ends: [number, types.Row][] = [];
+    for (const [bucket, of] of buckets) {
+      const width = directory.get(bucket)?.width ?? 1;
+      if (width === 1) continue;
+      const byShard = new Map<number, Fact[]>();
+      for (const fact of of) {
+        for (const shard of shardsUpTo(width, spreadOf(fact))) {
+          const there = byShard.get(shard);
+          if (there === undefined) byShard.set(shard, [fact]);
+          else there.push(fact);
+        }
+      }
+      byShard.delete(0);
+      for (const [shard, there] of byShard) more.push(() => this.scan(key, bucket, shard, timesOf(there), found));
+      if (!withEnds) continue;
+      for (let shard = 1; shard < shardCount(width); shard++) {
+        more.push(async () => {
+          const end = await this.session.execute(END, [...this.ownerOf(key), bucket, shard]);
+          for (const row of end.rows) ends.push([bucket, row]);
+        });
+      }
     }
-    if (more.length > 0) await Promise.all(more);
-    const history = new KnownHistory(this.placement, known);
+    await eachBounded(more, READS_AT_ONCE, async (read) => void (await read()));
+    const history = new KnownHistory(this.placement, directory);
     for (const [bucket, row] of found) history.note(bucket, identityOf(row), digestText(row), processingTimeOf(row));
+    for (const [bucket, row] of ends) history.reach(bucket, identityOf(row));
     return history;
+  }
+
+  private ownerOf(key: AggregateKey): unknown[] {
+    return [this.session.context, key.tenant, key.type, key.id];
   }
 
   /** Rows from each of the times on, up to one behind the last; what lies between two of them far apart is left out. */
@@ -108,7 +137,7 @@ export class KnownFacts {
     times: readonly number[],
     found: [number, types.Row][],
   ): Promise<void> {
-    const owner = [this.session.context, key.tenant, key.type, key.id, bucket, shard];
+    const owner = [...this.ownerOf(key), bucket, shard];
     let i = 0;
     for (;;) {
       let jumped = false;
@@ -128,4 +157,8 @@ export class KnownFacts {
       if (!jumped) return;
     }
   }
+}
+
+function timesOf(facts: readonly Fact[]): number[] {
+  return facts.map((fact) => fact.eventTime).sort((a, b) => a - b);
 }

@@ -1,5 +1,11 @@
-/** Where a fact is kept: buckets of event time, each over one or more partitions. Numbers that are written into keys. */
-import { identityKey, SLICES, sliceOf, type AggregateKey, type Fact } from '@concursus/core';
+/**
+ * Where a fact is kept: buckets of event time, each over one or more shards. Numbers that are written into keys.
+ *
+ * A shard is one partition. A bucket begins as shard 0; when that is full, facts go to shards 1 and 2, then to 3 to 6: each
+ * tier is twice as wide as the one before, and what was written stays where it is. So a fact stands in one shard a tier,
+ * by its identity, and whoever knows a width knows all shards before it.
+ */
+import { SLICES, sliceOf, type AggregateKey, type IdentityKey } from '@concursus/core';
 
 /** A year: most histories are one partition, or few. */
 const BUCKET_MS = 31_536_000_000;
@@ -45,10 +51,27 @@ export class Placement {
 
 export const aggregateLanes: readonly number[] = Array.from({ length: AGGREGATE_LANES }, (_, lane) => lane);
 
-/** Which of a bucket's partitions a fact is written to. */
-export function shardOf(fact: Fact, shards: number): number {
-  if (shards === 1) return 0;
-  let hash = 0;
-  for (const char of identityKey(fact)) hash = (Math.imul(hash, 31) + char.codePointAt(0)!) | 0;
-  return (hash >>> 0) % shards;
+/** The width of the widest tier: some 200 million facts of one bucket at the default bound. Then its shards grow on. */
+export const WIDTH_MAX = SLICES;
+
+/** A number of an identity that says its shard in every tier. Written into keys by `shardIn`: it may never change. */
+export function spreadOf({ eventTime, streamId, sequence, name }: IdentityKey): number {
+  return sliceOf(String(eventTime), streamId, String(sequence), name);
+}
+
+/** The shard of the tier of this width. */
+export function shardIn(width: number, spread: number): number {
+  return width - 1 + (spread & (width - 1));
+}
+
+/** Where the fact of an identity may stand: a shard in each tier up to this width. */
+export function shardsUpTo(width: number, spread: number): number[] {
+  const shards: number[] = [];
+  for (let tier = 1; tier <= width; tier *= 2) shards.push(shardIn(tier, spread));
+  return shards;
+}
+
+/** How many shards a bucket has when its last tier has this width: from 0 on, all before this number. */
+export function shardCount(width: number): number {
+  return 2 * width - 1;
 }

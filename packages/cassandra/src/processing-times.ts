@@ -1,5 +1,12 @@
 /** Processing times as this package counts with them, and the position that is one of them. No clock. */
-import { compareProcessingTime, InvalidEventError, type Position, type ProcessingTime } from '@concursus/core';
+import {
+  compareProcessingTime,
+  InvalidEventError,
+  parseProcessingId,
+  type Fact,
+  type Position,
+  type ProcessingTime,
+} from '@concursus/core';
 
 /** The last 100 ns of a millisecond. */
 const LAST_TICK = 9_999;
@@ -14,6 +21,11 @@ export const isAfter = (a: ProcessingTime, b: ProcessingTime): boolean =>
   a.ms > b.ms || (a.ms === b.ms && a.tick > b.tick);
 
 export const later = (a: ProcessingTime, b: ProcessingTime): ProcessingTime => (isAfter(a, b) ? a : b);
+
+/** True when a fact was recorded after this time. */
+export function isRecordedAfter(fact: Fact, { ms, tick }: ProcessingTime): boolean {
+  return fact.processedAt > ms || (fact.processedAt === ms && parseProcessingId(fact.processingId).tick > tick);
+}
 
 /** The greatest processing time below this one. */
 export function justBefore(time: ProcessingTime): ProcessingTime {

@@ -21,12 +21,12 @@ import { decide, textOf, unstamp, type Decision } from './append-decision.js';
 import { eachBounded } from './bounded.js';
 import type { Epoch, Unit } from './epoch.js';
 import { overloadedError } from './errors.js';
-import type { Directory, EventRows } from './event-rows.js';
+import type { Directory } from './bucket-growth.js';
+import type { EventRows } from './event-rows.js';
 import type { FeedLog } from './feed-log.js';
 import { packUnit, type LoggedFact, type PackedRow } from './feed-row.js';
 import type { HistoryEnds } from './history-ends.js';
 import type { KnownFacts, KnownHistory } from './known-facts.js';
-import type { Placement } from './placement.js';
 import { later } from './processing-times.js';
 import type { RepeatCounts } from './repeat-counts.js';
 import { isPassing, type Session } from './session.js';
@@ -75,7 +75,6 @@ export interface RecorderParts {
   readonly writer: Writer;
   readonly log: FeedLog;
   readonly rows: EventRows;
-  readonly placement: Placement;
   readonly known: KnownFacts;
   readonly ends: HistoryEnds;
   readonly repeats: RepeatCounts;
@@ -212,7 +211,7 @@ export class Recorder {
   private async recordIn(epoch: Epoch, group: readonly Call[]): Promise<Decision['results'] | undefined> {
     const { session, writer, writers } = this.parts;
     const before = writers.latest ?? (await writers.look());
-    const { histories, remembered } = await this.patiently(() => this.readKnown(group, before.era), READ_MS);
+    const { histories, remembered } = await this.patiently(() => this.readKnown(group, before, epoch), READ_MS);
     await epoch.room(rowsOf(group));
     if (epoch.lost) return undefined;
     // From here to `begin` nothing is waited for: times and sequences are given in one order.
@@ -221,8 +220,10 @@ export class Recorder {
       histories,
       epoch,
     );
+    const directories = new Map<string, Directory>();
+    for (const [text, history] of histories) directories.set(text, history.directory);
     if (decision.logged.length === 0) {
-      await this.patiently(() => this.parts.repeats.write(decision.counted), LOG_MS);
+      await this.patiently(() => this.parts.repeats.write(decision.counted, directories), LOG_MS);
       return decision.results;
     }
     const packed = packUnit(decision.logged, before.closed);
@@ -242,12 +243,10 @@ export class Recorder {
       const unsure = !isAlone(before, after, epoch);
       const forever = Number.POSITIVE_INFINITY;
       if (unsure && remembered) await this.patiently(() => this.judgeAgain(group, decision), forever);
-      const directories = new Map<string, Directory>();
-      for (const [text, history] of histories) directories.set(text, history.directory);
       await this.patiently(() => this.parts.rows.write(decision.logged, { unsure, directories }), forever);
       if (!unsure) this.noteEnds(decision.logged, histories, after.era);
       ended = true;
-      await this.patiently(() => this.parts.repeats.write(decision.counted), LOG_MS);
+      await this.patiently(() => this.parts.repeats.write(decision.counted, directories), LOG_MS);
       epoch.acknowledged = later(epoch.acknowledged, last);
       return decision.results;
     } finally {
@@ -255,8 +254,10 @@ export class Recorder {
     }
   }
 
-  private async readKnown(group: readonly Call[], era: number): Promise<Known> {
+  private async readKnown(group: readonly Call[], { era, live }: Scene, epoch: Epoch): Promise<Known> {
     const { known, ends } = this.parts;
+    // Beside others it cannot be told what stands behind what, so it is not asked.
+    const withEnds = live.every((each) => each.node === epoch.node);
     const histories = new Map<string, KnownHistory>();
     const unknown: [string, readonly Fact[]][] = [];
     const byAggregate = factsByAggregate(group);
@@ -266,7 +267,7 @@ export class Recorder {
       else histories.set(text, found);
     }
     await eachBounded(unknown, READS_AT_ONCE, async ([text, facts]) => {
-      histories.set(text, await known.read(aggregateKeyOf(facts[0]!), facts));
+      histories.set(text, await known.read(aggregateKeyOf(facts[0]!), facts, withEnds));
     });
     return { histories, remembered: unknown.length < byAggregate.size };
   }
@@ -275,7 +276,7 @@ export class Recorder {
   private async judgeAgain(group: readonly Call[], { logged, answers, counted }: Decision): Promise<void> {
     const histories = new Map<string, KnownHistory>();
     await eachBounded([...factsByAggregate(group)], READS_AT_ONCE, async ([text, facts]) => {
-      histories.set(text, await this.parts.known.read(aggregateKeyOf(facts[0]!), facts));
+      histories.set(text, await this.parts.known.read(aggregateKeyOf(facts[0]!), facts, false));
     });
     for (const [i, { fact }] of logged.entries()) {
       const { outcomes, index } = answers[i]!;
@@ -292,9 +293,6 @@ export class Recorder {
     for (const each of logged) {
       const { fact } = each;
       const text = textOf(fact);
-      const { directory } = histories.get(text)!;
-      const bucket = this.parts.placement.bucketOf(fact.aggregateType, fact.eventTime);
-      if (!directory.has(bucket)) directory.set(bucket, 1);
       const last = lasts.get(text);
       if (last === undefined || compareIdentity(last.fact, fact) < 0) lasts.set(text, each);
     }

@@ -17,3 +17,11 @@ const runs = 100;
 const subject = subjectOf('cassandra', () => cassandra(specOptions()), { context: freshContext });
 verifyContract(eventStoreContract, subject, runner, { runs });
 verifyContract(eventFeedContract, subject, runner, { runs });
+
+// The same where every history of some events is spread: whatever is read then is merged, and what comes again is looked for.
+const narrow = { partitionRowsMax: 2 };
+const spread = subjectOf('cassandra, partitions of two rows', () => cassandra(specOptions(narrow)), {
+  context: freshContext,
+});
+verifyContract(eventStoreContract, spread, runner, { runs: 25 });
+verifyContract(eventFeedContract, spread, runner, { runs: 25 });

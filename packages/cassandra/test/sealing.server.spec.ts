@@ -5,6 +5,7 @@
 import { compareProcessingTime, formatProcessingId, parseProcessingId, type Fact, type Layer } from '@concursus/core';
 import { factOf } from '@concursus/testing';
 import { afterAll, afterEach, describe, expect, it, vi } from 'vitest';
+import { BucketGrowth } from '../src/bucket-growth.js';
 import { EventRows } from '../src/event-rows.js';
 import { FeedLog } from '../src/feed-log.js';
 import { packUnit, type LoggedFact } from '../src/feed-row.js';
@@ -37,7 +38,8 @@ async function partsOf(context: string): Promise<Parts> {
   const session = new Session(specOptions(), contextOf(context));
   await session.connect();
   sessions.push(session);
-  const rows = new EventRows(session, new Placement(context, {}));
+  const placement = new Placement(context, {});
+  const rows = new EventRows(session, placement, new BucketGrowth(session, placement));
   const log = new FeedLog(session);
   const writers = new Writers(session);
   return { session, log, rows, writers, sealer: new Sealer(session, writers, log, rows) };
