@@ -105,6 +105,14 @@ export {
   type ReadOptions,
   type SourceCounts,
 } from './ports/event-store.js';
+export {
+  answerBefore,
+  checkDecision,
+  UNDECIDED,
+  type DecisionAnswer,
+  type DecisionAppend,
+  type DecisionState,
+} from './ports/decision.js';
 export { EventFeed, type FeedPage } from './ports/event-feed.js';
 export { EventTransport, type TransportItem, type TransportSubscription } from './ports/event-transport.js';
 export {

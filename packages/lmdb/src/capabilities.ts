@@ -1,11 +1,11 @@
 /** What the LMDB layers promise: the boot report prints it, the contract checks it. */
 import { noStore, type Capabilities } from '@concursus/core';
 
-/** What `lmdb()` promises: everything but decisions. */
+/** What `lmdb()` promises: everything. */
 export const lmdbCapabilities: Capabilities = {
   atomicAppend: true,
   appendWithCheckpoint: true,
-  conditionalAppend: { lacking: 'decisions are not part of this version' },
+  conditionalAppend: true,
   knownAt: true,
   feed: true,
   transactionalViews: true,

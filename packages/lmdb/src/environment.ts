@@ -12,7 +12,7 @@ import { WriteQueue } from './write-queue.js';
 
 /** Raised when stored bytes change their meaning. */
 const FORMAT = 'concursus-lmdb-2';
-/** Twelve databases a context: room for 42 contexts. Each costs a few bytes a transaction. */
+/** Thirteen databases a context: room for 39 contexts. Each costs a few bytes a transaction. */
 const DATABASES_MAX = 512;
 /** LZ4 takes the chunks of real reports to a third and costs less than the pages it saves; below this it saves no page. */
 const COMPRESSED_BYTES_MIN = 300;

@@ -1,5 +1,7 @@
 /** The event store on LMDB: checks keys before the transaction, queues appends for group commit, reads histories by range. */
 import {
+  answerBefore,
+  checkDecision,
   compareIdentity,
   compareKey,
   compareProcessingTime,
@@ -17,12 +19,15 @@ import type {
   AppendOutcome,
   AppendResult,
   Capabilities,
+  DecisionAnswer,
+  DecisionAppend,
   KnownOptions,
   ProcessingTime,
   ReadOptions,
   SourceCounts,
 } from '@concursus/core';
 import { lmdbCapabilities } from './capabilities.js';
+import { DecisionBook } from './decision-book.js';
 import type { FactLog } from './fact-log.js';
 import { identityKey, type Span } from './history-index.js';
 import { KeyWriter } from './keys.js';
@@ -76,7 +81,7 @@ class AppendJob implements WriteJob {
     if (checkpoint === undefined) this.eager = log;
     for (const append of appends) {
       this.weight += append.facts.length;
-      for (const fact of append.facts) this.bytes += fact.content.length + FACT_BYTES;
+      this.bytes += bytesOf(append.facts);
     }
   }
 
@@ -99,9 +104,11 @@ class AppendJob implements WriteJob {
 export class LmdbEventStore extends EventStore {
   readonly capabilities: Capabilities = lmdbCapabilities;
   private readonly keys = new KeyWriter();
+  private readonly decisions: DecisionBook;
 
   constructor(private readonly session: Session) {
     super();
+    this.decisions = new DecisionBook(session);
   }
 
   get stats(): LmdbStats {
@@ -121,6 +128,29 @@ export class LmdbEventStore extends EventStore {
     });
   }
 
+  override async decide(decision: DecisionAppend): Promise<DecisionAnswer> {
+    const { log, decisions } = this;
+    checkDecision(decision);
+    this.checkKeys(decision.facts);
+    const { aggregate, facts, commandId, result, receivedAt } = decision;
+    return log.queue.run(
+      (): DecisionAnswer => {
+        const before = answerBefore(decision, decisions.stateOf(aggregate), decisions.answerOf(aggregate, commandId));
+        if (before !== undefined) return before;
+        log.queue.enlist(log);
+        if (facts.length > 0) log.append({ facts, receivedAt });
+        const head = decisions.add(decision);
+        return { outcome: 'decided', result, head, position: new OrdinalPosition(log.ordinal) };
+      },
+      { durable: true, weight: facts.length + 2, bytes: bytesOf(facts) + result.length },
+    );
+  }
+
+  override async readHead(aggregate: AggregateKey): Promise<number> {
+    this.session.env.renewSnapshot();
+    return this.decisions.stateOf(aggregate).head;
+  }
+
   private check(append: Append): void {
     const { facts } = append;
     if (facts.length === 0 || facts.length > limits.appendEvents) {
@@ -128,6 +158,10 @@ export class LmdbEventStore extends EventStore {
         fix: `Give 1 to ${limits.appendEvents} events an append.`,
       });
     }
+    this.checkKeys(facts);
+  }
+
+  private checkKeys(facts: readonly Fact[]): void {
     for (const fact of facts) {
       // Units of UTF-16 are at most three bytes: the exact length is asked for only when that could be too long.
       const units =
@@ -275,6 +309,12 @@ export class LmdbEventStore extends EventStore {
       { durable: true, grows: false },
     );
   }
+}
+
+function bytesOf(facts: readonly Fact[]): number {
+  let bytes = 0;
+  for (const fact of facts) bytes += fact.content.length + FACT_BYTES;
+  return bytes;
 }
 
 const NONE: readonly Fact[] = Object.freeze([]);

@@ -1,6 +1,7 @@
-/** The law of EventStore: what it keeps, what it answers, how it stamps. The cases stand in five files, by what they are about. */
+/** The law of EventStore: what it keeps, what it answers, how it stamps. The cases stand in six files, by what they are about. */
 import type { Contract } from './contract.js';
 import { appendingCases } from './event-store-appending.cases.js';
+import { decidingCases } from './event-store-deciding.cases.js';
 import { identityCases } from './event-store-identity.cases.js';
 import { lateCases } from './event-store-late.cases.js';
 import { lawCases } from './event-store-laws.cases.js';
@@ -9,5 +10,5 @@ import { readingCases } from './event-store-reading.cases.js';
 /** What every EventStore promises; needs a subject of the persistent slot. */
 export const eventStoreContract: Contract<'persistent'> = {
   name: 'EventStore',
-  cases: [...identityCases, ...readingCases, ...appendingCases, ...lateCases, ...lawCases],
+  cases: [...identityCases, ...readingCases, ...appendingCases, ...decidingCases, ...lateCases, ...lawCases],
 };

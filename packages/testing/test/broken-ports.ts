@@ -10,7 +10,10 @@ import {
   type Append,
   type AppendOptions,
   type AppendOutcome,
+  type DecisionAnswer,
+  type DecisionAppend,
   type EventRelay,
+  type EventStore,
   type EventTransport,
   type FeedPage,
   type PersistentPorts,
@@ -81,11 +84,111 @@ function appending(
   });
 }
 
+/** Changes what is asked to be decided, and what is answered. */
+function deciding(
+  given: (decision: DecisionAppend, store: EventStore) => DecisionAppend | Promise<DecisionAppend>,
+  answered: (answer: DecisionAnswer, decision: DecisionAppend) => DecisionAnswer = (answer) => answer,
+): Persistent {
+  return ({ eventStore }) => ({
+    eventStore: override(eventStore, {
+      decide: async (decision) => answered(await eventStore.decide(await given(decision, eventStore)), decision),
+    }),
+  });
+}
+
 const utf16 = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 const identity = (fact: Fact): string => JSON.stringify([fact.eventTime, fact.streamId, fact.sequence, fact.name]);
 const copy = (fact: Fact): Fact => new Fact(fact);
 
 export const brokenStores: readonly [name: string, broken: Persistent][] = [
+  [
+    'decides on any head',
+    deciding(async (decision, store) => ({ ...decision, head: await store.readHead(decision.aggregate) })),
+  ],
+  [
+    'looks at the head before it decides, and not while',
+    ({ eventStore }) => ({
+      eventStore: override(eventStore, {
+        async decide(decision) {
+          const head = await eventStore.readHead(decision.aggregate);
+          if (head !== decision.head) return { outcome: 'stale', head };
+          for (;;) {
+            const answer = await eventStore.decide({
+              ...decision,
+              head: await eventStore.readHead(decision.aggregate),
+            });
+            if (answer.outcome !== 'stale') return answer;
+          }
+        },
+      }),
+    }),
+  ],
+  [
+    'forgets which commands were decided',
+    ({ eventStore }) => {
+      let n = 0;
+      return {
+        eventStore: override(eventStore, {
+          decide: (decision) =>
+            eventStore.decide({ ...decision, commandId: `${++n}${decision.commandId}`.slice(0, 512) }),
+        }),
+      };
+    },
+  ],
+  [
+    'answers a command that comes again as it is asked now',
+    deciding(
+      (decision) => decision,
+      (answer, { result }) => (answer.outcome === 'answered' ? { ...answer, result } : answer),
+    ),
+  ],
+  ['ignores who decides', deciding((decision) => without(decision, 'epoch'))],
+  ['records nothing of a decision', deciding((decision) => ({ ...decision, facts: [] }))],
+  [
+    'records what it calls stale',
+    ({ eventStore }) => ({
+      eventStore: override(eventStore, {
+        async decide(decision) {
+          const answer = await eventStore.decide(decision);
+          const { facts, receivedAt } = decision;
+          if (answer.outcome === 'stale') await eventStore.append([{ facts, receivedAt }]);
+          return answer;
+        },
+      }),
+    }),
+  ],
+  [
+    'records what it answered before once more',
+    ({ eventStore }) => ({
+      eventStore: override(eventStore, {
+        async decide(decision) {
+          const answer = await eventStore.decide(decision);
+          const { facts, receivedAt } = decision;
+          if (answer.outcome === 'answered') await eventStore.append([{ facts, receivedAt }]);
+          return answer;
+        },
+      }),
+    }),
+  ],
+  [
+    'moves the head with every fact',
+    ({ eventStore }) => {
+      let moved = 0;
+      return {
+        eventStore: override(eventStore, {
+          async append(appends, options) {
+            moved += 1;
+            return eventStore.append(appends, options);
+          },
+          readHead: async (aggregate) => (await eventStore.readHead(aggregate)) + moved,
+        }),
+      };
+    },
+  ],
+  [
+    'takes a decision of any size',
+    deciding((decision) => ({ ...decision, facts: decision.facts.slice(0, 100), result: decision.result.slice(0, 9) })),
+  ],
   [
     'forgets what it acknowledged',
     ({ eventStore }) => ({

@@ -4,7 +4,7 @@ import type { Capabilities } from '../ports/capabilities.js';
 export const inMemoryCapabilities: Capabilities = {
   atomicAppend: true,
   appendWithCheckpoint: true,
-  conditionalAppend: { lacking: 'decisions are not part of this version' },
+  conditionalAppend: true,
   knownAt: true,
   feed: true,
   transactionalViews: true,

@@ -14,6 +14,8 @@ import {
   type ReadOptions,
   type SourceCounts,
 } from '../ports/event-store.js';
+import { answerBefore, checkDecision, type DecisionAnswer, type DecisionAppend } from '../ports/decision.js';
+import { DecisionBook } from './decision-book.js';
 import type { FactFilter, FactHistory } from './fact-history.js';
 import { compareAggregates, type FactLog } from './fact-log.js';
 import type { InMemoryCheckpointStore } from './in-memory-checkpoint-store.js';
@@ -27,6 +29,7 @@ const NONE: readonly Fact[] = Object.freeze([]);
 
 export class InMemoryEventStore extends EventStore {
   readonly capabilities: Capabilities = inMemoryCapabilities;
+  private readonly decisions = new DecisionBook();
 
   constructor(
     private readonly session: MemorySession,
@@ -49,6 +52,28 @@ export class InMemoryEventStore extends EventStore {
     if (checkpoint !== undefined) this.checkpoints.put(checkpoint.name, checkpoint.value);
     if (log.facts.length > before) log.bell.ring();
     return results;
+  }
+
+  override async decide(decision: DecisionAppend): Promise<DecisionAnswer> {
+    this.session.checkOpen();
+    checkDecision(decision);
+    const { aggregate, facts, result, receivedAt } = decision;
+    const { log, decisions } = this;
+    const state = decisions.stateOf(aggregate);
+    const before = answerBefore(decision, state, decisions.answerOf(aggregate, decision.commandId));
+    if (before !== undefined) return before;
+    // Nothing runs in between, so that both happen or none does.
+    const head = decisions.add(decision);
+    if (facts.length === 0)
+      return { outcome: 'decided', result, head, position: new OrdinalPosition(log.facts.length) };
+    const { position } = log.append({ facts, receivedAt });
+    log.bell.ring();
+    return { outcome: 'decided', result, head, position };
+  }
+
+  override async readHead(aggregate: AggregateKey): Promise<number> {
+    this.session.checkOpen();
+    return this.decisions.stateOf(aggregate).head;
   }
 
   read(aggregate: AggregateKey, options: ReadOptions = {}): AsyncIterable<readonly Fact[]> {

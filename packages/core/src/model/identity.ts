@@ -85,6 +85,12 @@ export function checkAggregateId(value: unknown): asserts value is string {
   refuseEmpty('aggregate id', value);
 }
 
+/** 1 to 512 bytes of UTF-8 without NUL. @throws InvalidEventError `INVALID_ID`, `LIMIT_EXCEEDED` */
+export function checkCommandId(value: unknown): asserts value is string {
+  checkText('command id', value, limits.idBytes, 'id');
+  refuseEmpty('command id', value);
+}
+
 /** 0 to 256 bytes of UTF-8 without NUL; `''` means no source. @throws InvalidEventError `INVALID_ID`, `LIMIT_EXCEEDED` */
 export function checkStreamId(value: unknown): asserts value is string {
   checkText('stream id', value, limits.streamBytes, 'id');

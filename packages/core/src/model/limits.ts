@@ -17,6 +17,11 @@ export const limits = {
   metadataValueBytes: 1_024,
   /** Events of one append: the events of one append share one processing time and differ in a 14-bit field of their id. */
   appendEvents: 10_000,
+  /** Events of one decision, and UTF-8 bytes of their parameters and metadata together: one conditional write carries them. */
+  decisionEvents: 100,
+  decisionBytes: 262_144,
+  /** UTF-8 bytes of what a command is answered; kept as long as the history. */
+  decisionResultBytes: 65_536,
   /** Bytes of one line or message of input. */
   inputBytes: 1_048_576,
   /** Bytes kept of one quarantined input; of the rest only its digest and size are kept. */

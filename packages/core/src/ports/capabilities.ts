@@ -5,7 +5,7 @@ export type Capability =
   | 'atomicAppend'
   /** `append` may save a checkpoint in the same transaction; a `Quarantine.put` called before it is kept no later than that. */
   | 'appendWithCheckpoint'
-  /** `append` may be conditional on a head version (decisions). */
+  /** `decide` records events on the condition that nobody decided in between. */
   | 'conditionalAppend'
   /** Reads as known at a processing time. */
   | 'knownAt'

@@ -2,11 +2,13 @@
  * Where facts are kept for good, each in its aggregate's history. Stop 8 of the walk: after the log, before the feed.
  * A history is kept in key order (event time, stream, sequence, name, digest), whatever the order of arrival.
  */
+import { UnsupportedError } from '../model/errors.js';
 import type { AggregateKey, Fact } from '../model/event.js';
 import type { Position } from '../model/position.js';
 import type { ProcessingTime } from '../model/processing-id.js';
 import type { TimeRange } from '../model/time.js';
-import type { Capabilities } from './capabilities.js';
+import { lacks, type Capabilities } from './capabilities.js';
+import type { DecisionAnswer, DecisionAppend } from './decision.js';
 
 /** What became of one fact. `recorded`: new under a free identity. `repeated`: same identity and content already stored. `conflicting`: same identity, new content, kept beside it. */
 export type AppendOutcome = 'recorded' | 'repeated' | 'conflicting';
@@ -79,6 +81,45 @@ export abstract class EventStore {
    * @throws ConflictError `LEASE_LOST`: the checkpoint's epoch is not the owner's; nothing stored.
    */
   abstract append(appends: readonly Append[], options?: AppendOptions): Promise<readonly AppendResult[]>;
+
+  /**
+   * Stores the events of a decision when its head is still the one it was decided on, and its command id was not decided
+   * before; else nothing. Head, events and answer count together. Needs the capability `conditionalAppend`.
+   *
+   * - **Serial**: of several decisions on one head, in any processes, exactly one is `decided`; the head is then one greater.
+   *   Facts take no part: what `append` stores moves no head, and never makes a decision `stale`.
+   * - **Idempotent**: a command id is decided at most once an aggregate. Whenever it comes again it is `answered` the same,
+   *   whatever else the call says.
+   * - **Recorded**: when `decided`, `answered` or `stale` is told, the events of every decision up to the head it names are
+   *   in the history, stamped like those of an append. Facts of a decision that does not count are left unstamped.
+   * - **Crash** in the middle: the decision counts or does not. When it counts, its events are recorded no later than the next
+   *   `decide` or `readHead` of the aggregate answers.
+   *
+   * @throws InvalidEventError `LIMIT_EXCEEDED`, `INVALID_ID`, `INVALID_TEXT`, `INVALID_ARGUMENT`; see `checkDecision`
+   * @throws ConflictError `LEASE_LOST`: a greater epoch decided before; nothing stored.
+   * @throws UnavailableError as `append`; also when it is not known whether the decision counts. Call again with the same command id.
+   * @throws UnsupportedError `CAPABILITY_MISSING`
+   */
+  async decide(decision: DecisionAppend): Promise<DecisionAnswer> {
+    return this.refuseDecisions(decision.aggregate);
+  }
+
+  /**
+   * The number of decisions of an aggregate, 0 before the first, seen no earlier than the call: what `decide` is to be told.
+   * Ask before reading the history: the events of every decision up to it are there.
+   * @throws UnsupportedError `CAPABILITY_MISSING`
+   */
+  async readHead(aggregate: AggregateKey): Promise<number> {
+    return this.refuseDecisions(aggregate);
+  }
+
+  /** As long as a store says nothing of decisions, it lacks them. */
+  private refuseDecisions({ type, id }: AggregateKey): never {
+    const reason = lacks(this.capabilities, 'conditionalAppend') ?? 'it does not implement them';
+    throw new UnsupportedError('CAPABILITY_MISSING', `The store takes no decision of ${type} ${id}: ${reason}.`, {
+      fix: 'Choose a provider that keeps "conditionalAppend", or record facts, which need no condition.',
+    });
+  }
 
   /**
    * One history in key order (or its reverse), in pages of one moment each: a fact recorded while reading may or may not be seen,
