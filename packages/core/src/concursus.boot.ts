@@ -13,6 +13,7 @@ import { SystemClock } from './ports/clock.js';
 import type { Layer, LayerContext, LayerProvider, Slot } from './ports/layer.js';
 import { relaysOf } from './pipeline/relay-selection.js';
 import type { RelayWork } from './pipeline/relay.js';
+import { FairShares } from './processing/fair-shares.js';
 import { Pacer } from './projection/pacer.js';
 import { projectionModel, type ProjectionInstance } from './projection/projection-model.js';
 import type { ProjectionModel } from './projection/projection.js';
@@ -99,6 +100,8 @@ export interface Running {
   readonly runner: ProjectionRunner;
   readonly parts: RunnerParts;
   readonly pacer: Pacer;
+  /** Spreads names over the processes of the context. */
+  readonly sharing: FairShares;
 }
 
 /** The context's projections and the runner of those this process will own. */
@@ -132,11 +135,14 @@ export function runner(made: Boot, parts: RunnerParts): Running {
       (made as { problem: unknown }).problem = error;
     }
   }
+  const lease = made.options.leaseMs === undefined ? {} : { leaseMs: made.options.leaseMs };
+  const sharing = new FairShares(parts.checkpoints, parts.clock, parts.logger, parts.process, lease);
   const options = {
+    ...lease,
+    sharing,
     ...(made.options.projectionPageSize === undefined ? {} : { pageSize: made.options.projectionPageSize }),
-    ...(made.options.leaseMs === undefined ? {} : { leaseMs: made.options.leaseMs }),
     ...(made.options.rebuild === undefined ? {} : { rebuild: made.options.rebuild }),
   };
   const runner = new ProjectionRunner(parts, models, options);
-  return { runner, parts, pacer: new Pacer({ ...parts, nextStep: () => runner.nextStep() }, models) };
+  return { runner, parts, sharing, pacer: new Pacer({ ...parts, nextStep: () => runner.nextStep() }, models) };
 }

@@ -23,6 +23,7 @@ import type { CheckpointStore } from './ports/checkpoint-store.js';
 import type { EventFeed } from './ports/event-feed.js';
 import type { EventStore } from './ports/event-store.js';
 import type { ViewStore } from './ports/view-store.js';
+import type { FairShares } from './processing/fair-shares.js';
 import { HandlerRunner } from './processing/handler-runner.js';
 import type { WatermarkFactory } from './processing/watermark-source.js';
 import type { ProjectionRunner } from './projection/projection-runner.js';
@@ -46,6 +47,7 @@ export interface RuntimeParts {
   readonly bus: EventBus;
   readonly deduplicator: Deduplicator | undefined;
   readonly runner: ProjectionRunner;
+  readonly sharing: FairShares;
   readonly projections: Projections;
   readonly store: EventStore;
   readonly views: ViewStore;
@@ -150,6 +152,8 @@ export class Concursus
     this.inlets = new InletRunner(this.makeInlets(), this.parts.clock, this.logger);
     await this.inlets.connect();
     await this.parts.deduplicator?.open(this.parts.checkpoints);
+    const { sharing } = this.parts;
+    const owning = { sharing, ...(options.leaseMs === undefined ? {} : { leaseMs: options.leaseMs }) };
     this.handlers = new HandlerRunner(
       {
         context,
@@ -163,7 +167,7 @@ export class Concursus
         process: boot.process,
       },
       [...consumers, ...settlings.map((one) => new SettlingModel(one.consumer, this.parts.snapshots))],
-      options.leaseMs === undefined ? {} : { leaseMs: options.leaseMs },
+      owning,
     );
     this.relayRunner = new RelayRunner(
       {
@@ -174,7 +178,7 @@ export class Concursus
         process: boot.process,
       },
       boot.relays,
-      options.leaseMs === undefined ? {} : { leaseMs: options.leaseMs },
+      owning,
     );
   }
 
@@ -235,6 +239,7 @@ export class Concursus
     this.started = true;
     await this.once('buffer', () => this.parts.bus.startBuffer());
     await this.once('views', () => this.parts.runner.start());
+    this.parts.sharing.start();
   }
 
   private async once(step: string, begin: () => Promise<void> | undefined): Promise<void> {
@@ -279,6 +284,7 @@ export class Concursus
       () => this.inlets?.stop(),
       // A buffer that ends with the process is emptied first; one that survives is taken up again by the next start.
       () => this.parts.bus.drain(durable?.drain === undefined ? undefined : () => durable.drain!()),
+      () => this.parts.sharing.stop(),
       () => (this.handling ? this.relayRunner?.stop() : undefined),
       () => (this.handling ? this.handlers?.stop() : undefined),
       () => (this.started ? this.parts.runner.stop() : undefined),

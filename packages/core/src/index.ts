@@ -266,7 +266,8 @@ export {
   type Work,
   type WorkParts,
 } from './processing/consumer-model.js';
-export { Ownership, type OwnershipOptions } from './processing/ownership.js';
+export { FairShares, type FairSharesOptions, type Holder, type Holding } from './processing/fair-shares.js';
+export { Ownership, type OwnershipOptions, type Sharing } from './processing/ownership.js';
 
 // Time: how far sources are, and what is settled.
 export {

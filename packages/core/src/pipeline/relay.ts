@@ -63,6 +63,8 @@ class Running {
   published = 0;
   position: Position | undefined = undefined;
   error: unknown = undefined;
+  /** What is under way, until it is saved. */
+  working: Promise<void> | undefined = undefined;
 
   constructor(readonly work: RelayWork) {
     this.row = relayRow(work.provider.name);
@@ -91,7 +93,11 @@ export class RelayRunner {
     this.relays = works.map((work) => new Running(work));
     const { checkpoints, clock, logger, process } = parts;
     this.ownership = new Ownership(checkpoints, clock, logger, process, () => this.wake(), options);
-    for (const { row } of this.relays) this.ownership.watch(row);
+    for (const relay of this.relays) {
+      // `holds` says no more; what it published is saved then. What it throws is the loop's to tell.
+      const letGo = (): Promise<void> => relay.working?.catch(() => undefined) ?? Promise.resolve();
+      this.ownership.watch(relay.row, { group: relay.row, letGo });
+    }
   }
 
   async start(): Promise<void> {
@@ -150,7 +156,8 @@ export class RelayRunner {
         continue;
       }
       try {
-        await this.runOwned(relay, held.epoch);
+        relay.working = this.runOwned(relay, held.epoch);
+        await relay.working;
         failures = 0;
       } catch (error) {
         if (error instanceof ConflictError) {
@@ -164,6 +171,8 @@ export class RelayRunner {
           error instanceof Error ? error.stack : undefined,
         );
         await clock.sleep(waitMs, this.stopping.signal);
+      } finally {
+        relay.working = undefined;
       }
     }
   }
@@ -198,7 +207,7 @@ export class RelayRunner {
       relay.position = position;
       unsaved += page.facts.length;
     }
-    if (unsaved > 0 && this.ownership.held(row)?.epoch === epoch) await save();
+    if (unsaved > 0 && this.ownership.rowOf(row)?.epoch === epoch) await save();
   }
 
   /** Until something is recorded; with a time, at most that long. */

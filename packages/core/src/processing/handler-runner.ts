@@ -51,6 +51,8 @@ export class HandlerRunner {
   private readonly sessions = new Map<string, HandlerSession>();
   private readonly stopping = new AbortController();
   private readonly running: Promise<void>[] = [];
+  /** What is run under each name now, until it is saved. */
+  private readonly working = new Map<string, Promise<void>>();
   /** Aborted when an owner row was won or lost, and for good when all stops: one signal, since a lasting one would remember every wait. */
   private changed = new AbortController();
   private readonly session: SessionParts;
@@ -72,7 +74,8 @@ export class HandlerRunner {
       () => this.wakeAll(),
       options,
     );
-    for (const { ownerName } of this.models) this.ownership.watch(ownerName);
+    for (const model of this.models)
+      this.ownership.watch(model.ownerName, { group: model.ownerName, letGo: () => this.letGo(model) });
   }
 
   async start(): Promise<void> {
@@ -162,8 +165,10 @@ export class HandlerRunner {
         await this.parts.clock.sleep(IDLE_MS, this.changed.signal);
         continue;
       }
+      const work = this.runOwned(model, held.epoch);
+      this.working.set(model.name, work);
       try {
-        await this.runOwned(model, held.epoch);
+        await work;
         failures = 0;
       } catch (error) {
         if (error instanceof ConflictError) {
@@ -176,8 +181,19 @@ export class HandlerRunner {
           error instanceof Error ? error.stack : undefined,
         );
         await this.parts.clock.sleep(waitMs, this.stopping.signal);
+      } finally {
+        this.working.delete(model.name);
       }
     }
+  }
+
+  /** Calls nothing more, and waits until what is under way is finished and saved. */
+  private async letGo(model: ConsumerModel): Promise<void> {
+    const session = this.sessions.get(model.name);
+    this.sessions.delete(model.name);
+    session?.end('stop');
+    // What it throws is the loop's to tell.
+    await this.working.get(model.name)?.catch(() => undefined);
   }
 
   private async runOwned(model: ConsumerModel, epoch: number): Promise<void> {

@@ -83,6 +83,8 @@ export class ProjectionRunner {
   private readonly retries: Retry[] = [];
   /** Retries of views that are out of the loop. */
   private readonly deferred: Retry[] = [];
+  /** Who waits until what they let go is out of the loop. */
+  private readonly goings: (() => void)[] = [];
   private progressed: () => void = () => undefined;
   private progress: Promise<void> = Promise.resolve();
   private readonly time: TimePolicies;
@@ -106,6 +108,7 @@ export class ProjectionRunner {
         trackOf: (model, generation) => this.trackOf(model, generation),
         takeIn: (track) => this.groups.push(this.groupOf(track, 0, 0)),
         takeOut: (track) => this.takeOut(track),
+        letGo: (model, generation) => this.letGo(model, generation),
         retry: (name) => this.retries.push({ name, text: undefined, done: () => undefined, failed: () => undefined }),
         wake: () => this.wake.abort(),
         isBack: () => {
@@ -138,6 +141,7 @@ export class ProjectionRunner {
     this.wake.abort();
     this.succession.abort();
     await this.running;
+    for (const gone of this.goings.splice(0)) gone();
     await this.succession.stop();
     for (const retry of [...this.retries.splice(0), ...this.deferred.splice(0)]) retry.done(0);
     this.progressed();
@@ -192,6 +196,16 @@ export class ProjectionRunner {
       }
     }
     return undefined;
+  }
+
+  /** The loop drops what it does not hold between two steps: when it was there once, nothing of it is under way. */
+  private async letGo(model: ProjectionModel, generation: Generation): Promise<void> {
+    while (!this.stopping.signal.aborted && this.trackOf(model, generation) !== undefined) {
+      await new Promise<void>((gone) => {
+        this.goings.push(gone);
+        this.wake.abort();
+      });
+    }
   }
 
   private renewProgress(): void {
@@ -304,6 +318,7 @@ export class ProjectionRunner {
       }
     }
     this.groups = this.groups.filter((group) => group.tracks.length > 0);
+    for (const gone of this.goings.splice(0)) gone();
     await this.succession.join();
     this.merge();
   }

@@ -3,11 +3,12 @@
  * is taken into the loop, what is asked for is built beside it, and where both stand at one place it takes over.
  *
  * The loop that follows the feed is the runner's; here tracks enter and leave it. What is taken over, or held still for other
- * work, is in no loop meanwhile, and is taken up again from what the store holds.
+ * work, is in no loop meanwhile, and is taken up again from what the store holds. Over 400 lines, and one subject: which
+ * generation a track belongs to decides each of these steps.
  */
 import { ConflictError } from '../model/errors.js';
 import type { OwnerRow } from '../ports/checkpoint-store.js';
-import { Ownership, type OwnershipOptions } from '../processing/ownership.js';
+import { Ownership, type OwnershipOptions, type Sharing } from '../processing/ownership.js';
 import { TimePolicies } from '../time/time-options.js';
 import { adopt, fence } from './adoption.js';
 import { Generations, generationText, ownerNameOf, sameGeneration, viewRefOf, type Generation } from './generations.js';
@@ -34,6 +35,8 @@ export interface TrackLoop {
   /** Lets a track go along the feed, at first by itself. */
   takeIn(track: Track): void;
   takeOut(track: Track): void;
+  /** Resolves when nothing is under way for a generation that is held here no more. */
+  letGo(model: ProjectionModel, generation: Generation): Promise<void>;
   /** Tries once more what is parked of a projection. */
   retry(name: string): void;
   /** Something changed: it is looked at before the loop rests. */
@@ -94,7 +97,7 @@ export class Succession {
       if (!own) continue;
       const name = ownerNameOf(model.name, live);
       this.first.add(name);
-      this.ownership.watch(name);
+      this.ownership.watch(name, this.sharing(model, live));
     }
     await this.ownership.start();
     this.looking = this.look();
@@ -206,6 +209,17 @@ export class Succession {
     await ownership.start();
   }
 
+  /** How the generation that is read goes to another process; what is built beside it goes with it. */
+  private sharing(model: ProjectionModel, live: Generation): Sharing {
+    return {
+      group: model.name,
+      letGo: async () => {
+        await this.loop.letGo(model, live);
+        await this.lineages.find((one) => one.model === model)?.switching?.done;
+      },
+    };
+  }
+
   private async unwatch(name: string): Promise<void> {
     const ownership = this.later.get(name);
     this.later.delete(name);
@@ -226,6 +240,7 @@ export class Succession {
     const { views, feed } = this.parts;
     const name = ownerNameOf(model.name, live);
     await this.watch(name);
+    this.later.get(name)?.share(name, this.sharing(model, live));
     const held = this.held(name);
     if (held === undefined || this.liveOf(lineage) !== undefined) return;
     // Looked at with the row in hand: whoever had it before may have ended this generation.
