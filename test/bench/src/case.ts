@@ -20,12 +20,23 @@ export interface Side {
   close?(): unknown;
 }
 
+/** The real servers of a run, each as its clients reach it; what no chosen case asks for is not there. */
+export interface ServerAddresses {
+  readonly cassandra?: {
+    readonly contactPoints: readonly string[];
+    readonly port: number;
+    readonly localDataCenter: string;
+  };
+  readonly kafka?: { readonly brokers: readonly string[] };
+}
+
 /** Where a case may put its files, and how long it may take. */
 export interface CaseContext {
   /** Small inputs: the whole bench in under three minutes. */
   readonly quick: boolean;
   /** True when the peers are installed. */
   readonly peers: boolean;
+  readonly servers: ServerAddresses;
   /** A fresh folder on the disk the bench is asked to measure. */
   folder(): string;
   /** A fresh folder where a flush costs nothing, where the machine has one. */
@@ -37,6 +48,8 @@ export interface BenchCase {
   readonly id: string;
   /** What one operation is. */
   readonly operation: string;
+  /** Runs on a real server, and only in the run of those. */
+  readonly server?: keyof ServerAddresses;
   /** Left out of the quick run. */
   readonly slow?: boolean;
   /** Rounds of a case whose rounds are long; else the harness's. */

@@ -11,14 +11,16 @@ export interface HarnessOptions {
   readonly rounds: number;
   /** How long a round is to take, ms. */
   readonly roundMs: number;
+  /** Warm-up of each side, ms of its own work: V8, and a server where there is one, has compiled what is hot by then. */
+  readonly warmMs: number;
   /** Only this side runs. */
   readonly side: string | undefined;
   /** Where to write a CPU profile of the rounds that count; undefined for none. */
   readonly profile: string | undefined;
 }
 
-/** Warm-up of each side, ms of its own work: V8 has compiled what is hot by then. */
-const WARM_MS = 200;
+/** Rounds of a warm-up: a side that is quick beyond measure ends there. */
+const WARM_ROUNDS_MAX = 100;
 /** No round grows beyond this: its input is made beforehand, and is to fit beside what is measured. */
 const OPERATIONS_MAX = 40_000;
 const ALLOCATION_TRIES = 6;
@@ -47,9 +49,9 @@ class Lane {
   }
 
   /** Finds how many operations fill a round, and warms up on the way. */
-  async warm(roundMs: number): Promise<void> {
+  async warm({ roundMs, warmMs }: HarnessOptions): Promise<void> {
     let spent = 0;
-    for (let i = 0; i < 40 && spent < WARM_MS * 1e6; i++) {
+    for (let i = 0; i < WARM_ROUNDS_MAX && spent < warmMs * 1e6; i++) {
       const { ns } = await this.go();
       spent += ns;
       const factor = Math.min(4, (roundMs * 1e6) / ns);
@@ -66,7 +68,7 @@ export async function runCase(one: BenchCase, context: CaseContext, options: Har
     .filter((side) => options.side === undefined || side.name === options.side)
     .map((side) => new Lane(side));
   const watch = new GcWatch();
-  for (const lane of lanes) await lane.warm(options.roundMs);
+  for (const lane of lanes) await lane.warm(options);
   // Even: each goes there and back.
   const rounds = lanes.length === 0 ? 0 : Math.ceil(Math.min(options.rounds, one.rounds ?? options.rounds) / 2) * 2;
   const profile = options.profile === undefined ? undefined : new CpuProfile();

@@ -4,7 +4,7 @@
  * `--only=REGEX` cases by id · `--rounds=N` · `--quick` small inputs · `--peers` installs the peers first and runs them ·
  * `--side=NAME` only this side, for profiles ·
  * `--check` compares with baseline.json · `--save` writes it · `--profile` CPU profiles beside the results · `--folder=PATH`
- * the disk to measure
+ * the disk to measure · `--servers` the cases on real servers, and only those
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import type { BenchCase, CaseResult } from './case.js';
-import { cases } from './cases/index.js';
+import { cases, serverCases } from './cases/index.js';
 import { compare, incomparable, readBaseline, saveBaseline } from './check.js';
 import { judge, readGoals } from './goals.js';
 import { RESULT_MARK, type Job } from './job.js';
@@ -20,9 +20,9 @@ import { writePage } from './page.js';
 import { folderOf, isInstalled, PEERS } from './peers/peer.js';
 import { caseText, goalsText } from './report.js';
 import { thisMachine, type Run } from './run.js';
+import { startServers, type Servers } from './servers.js';
 
 const HOME = fileURLToPath(new URL('..', import.meta.url));
-const RESULTS = join(HOME, 'results');
 const HEAP_MB = 8_192;
 /** A young generation that a round fits in: else collections of what one side dropped fall into the other side's rounds. */
 const YOUNG = ['--min-semi-space-size=64', '--max-semi-space-size=64'];
@@ -37,9 +37,12 @@ const { values: flags } = parseArgs({
     save: { type: 'boolean', default: false },
     profile: { type: 'boolean', default: false },
     folder: { type: 'string' },
+    servers: { type: 'boolean', default: false },
     side: { type: 'string' },
   },
 });
+
+const RESULTS = join(HOME, flags.servers ? 'results/servers' : 'results');
 
 /** @throws Error with npm's own words */
 function install(folder: string): void {
@@ -51,14 +54,21 @@ function install(folder: string): void {
   if (npm.status !== 0) throw new Error(`npm could not install ${folder}: ${npm.stderr}`);
 }
 
+/** Rounds on a server are longer, as it pauses for itself now and then, and it compiles longer until it is warm. */
+function paceOf({ server }: BenchCase): Pick<Job, 'roundMs' | 'warmMs'> {
+  if (server === undefined) return { roundMs: flags.quick ? 25 : 60, warmMs: 200 };
+  return { roundMs: flags.quick ? 100 : 250, warmMs: flags.quick ? 1_000 : 4_000 };
+}
+
 /** Runs one case to its end. @throws Error with the last of what it said */
-function measure(one: BenchCase, rounds: number): Promise<CaseResult> {
+function measure(one: BenchCase, rounds: number, servers?: Servers): Promise<CaseResult> {
   const job: Job = {
     id: one.id,
     quick: flags.quick,
     peers: flags.peers,
     rounds,
-    roundMs: flags.quick ? 25 : 60,
+    ...paceOf(one),
+    servers: servers?.addresses ?? {},
     folder: flags.folder,
     side: flags.side,
     profile: flags.profile ? join(RESULTS, 'profiles', `${one.id.replaceAll(/\W+/g, '-')}.cpuprofile`) : undefined,
@@ -81,12 +91,15 @@ function measure(one: BenchCase, rounds: number): Promise<CaseResult> {
 async function all(): Promise<Run> {
   const rounds = Number(flags.rounds ?? (flags.quick ? 10 : 32));
   const only = new RegExp(flags.only ?? '.');
-  const chosen = cases.filter((one) => only.test(one.id) && !(flags.quick && one.slow === true));
+  const chosen = (flags.servers ? serverCases : cases).filter(
+    (one) => only.test(one.id) && !(flags.quick && one.slow === true),
+  );
   const results: CaseResult[] = [];
   const failed: Record<string, string> = {};
+  const servers = flags.servers ? await startServers(chosen.map((one) => one.server!)) : undefined;
   const once = async (one: BenchCase): Promise<void> => {
     const start = performance.now();
-    const result = await measure(one, rounds);
+    const result = await measure(one, rounds, servers);
     results.push(result);
     console.log(`${caseText(result)}\n  (${((performance.now() - start) / 1_000).toFixed(1)} s)`);
     if (result.profile !== undefined) console.log(result.profile);
@@ -104,14 +117,16 @@ async function all(): Promise<Run> {
       console.log(`\n${one.id} failed: ${failed[one.id]}`);
     }
   }
+  await servers?.stop();
   return {
     at: new Date().toISOString(),
     quick: flags.quick,
     rounds,
     peers: flags.peers,
     machine: thisMachine(),
+    servers: servers?.told ?? {},
     results,
-    goals: judge(readGoals(), results, flags.quick),
+    goals: judge(readGoals(flags.servers), results, flags.quick),
     failed,
   };
 }
@@ -147,7 +162,7 @@ console.log(`\n${goalsText(run.goals)}`);
 mkdirSync(RESULTS, { recursive: true });
 writeFileSync(join(RESULTS, 'results.json'), `${JSON.stringify(run, null, 1)}\n`);
 const page = writePage(run, RESULTS, HOME);
-console.log(`\nresults/results.json${page === undefined ? '' : ` and results/${page}`} in test/bench hold all of it.`);
+console.log(`\n${RESULTS}/results.json${page === undefined ? '' : ` and ${page} beside it`} hold all of it.`);
 if (flags.save) saveBaseline(run, existsSync(join(HOME, 'baseline.json')) ? readBaseline() : undefined);
 let worse: readonly string[] = [];
 if (flags.check) {

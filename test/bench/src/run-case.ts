@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { CaseContext } from './case.js';
-import { cases } from './cases/index.js';
+import { cases, serverCases } from './cases/index.js';
 import { runCase } from './harness.js';
 import { RESULT_MARK, type Job } from './job.js';
 
@@ -25,15 +25,16 @@ function folderIn(parent: string): string {
 const context: CaseContext = {
   quick: job.quick,
   peers: job.peers,
+  servers: job.servers,
   folder: () => folderIn(job.folder === undefined ? DATA : resolve(job.folder)),
   memoryFolder: () => folderIn(existsSync(SHM) ? SHM : DATA),
 };
 
-const one = cases.find((each) => each.id === job.id);
+const one = [...cases, ...serverCases].find((each) => each.id === job.id);
 if (one === undefined) throw new Error(`There is no case "${job.id}".`);
 try {
-  const { rounds, roundMs, side, profile } = job;
-  const result = await runCase(one, context, { rounds, roundMs, side, profile });
+  const { rounds, roundMs, warmMs, side, profile } = job;
+  const result = await runCase(one, context, { rounds, roundMs, warmMs, side, profile });
   console.log(`${RESULT_MARK}${JSON.stringify(result)}`);
 } finally {
   for (const folder of made) rmSync(folder, { recursive: true, force: true });

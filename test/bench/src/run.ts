@@ -17,6 +17,8 @@ export interface Run {
   readonly rounds: number;
   readonly peers: boolean;
   readonly machine: Machine;
+  /** Of a run on real servers: each with its version, and how it was found. */
+  readonly servers: Readonly<Record<string, string>>;
   readonly results: readonly CaseResult[];
   readonly goals: readonly GoalResult[];
   /** Cases that failed, with what they said. */

@@ -10,6 +10,7 @@ import type { GoalResult } from './goals.js';
 interface Results {
   readonly at: string;
   readonly rounds: number;
+  readonly servers?: Readonly<Record<string, string>>;
   readonly machine: { readonly cpu: string; readonly cores: number; readonly memoryGB: number; readonly node: string };
   readonly results: readonly CaseResult[];
   readonly goals: readonly GoalResult[];
@@ -41,10 +42,11 @@ for (const { results, goals } of runs) {
     );
   }
 }
-const { machine, at } = runs[0]!;
+const { machine, at, servers = {} } = runs[0]!;
+const told = Object.entries(servers).map(([name, version]) => `, ${name} ${version}`);
 console.log(
   [
-    `${at.slice(0, 10)}, ${machine.cpu}, ${machine.cores} cores, ${machine.memoryGB} GB, Node ${machine.node}; medians of paired ratios with their middle half.`,
+    `${at.slice(0, 10)}, ${machine.cpu}, ${machine.cores} cores, ${machine.memoryGB} GB, Node ${machine.node}${told.join('')}; medians of paired ratios with their middle half.`,
     '',
     '| goal | what | measured | bound | |',
     '| --- | --- | --- | --- | --- |',

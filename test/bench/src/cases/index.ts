@@ -1,8 +1,11 @@
 /** All cases, in the order of the table. */
 import type { BenchCase } from '../case.js';
 import { bootCases } from './boot.js';
+import { cassandraAppendCases } from './cassandra-append.js';
+import { cassandraReadCases } from './cassandra-read.js';
 import { codecCases } from './codec.js';
 import { foldCases } from './fold.js';
+import { kafkaCases } from './kafka.js';
 import { lateCases } from './late.js';
 import { lmdbAppendCases } from './lmdb-append.js';
 import { lmdbReadCases } from './lmdb-read.js';
@@ -18,6 +21,7 @@ import { snapshotCases } from './snapshots.js';
 import { truthCases } from './truth.js';
 import { workloadsCases } from './workloads.js';
 
+/** What runs without a server. */
 export const cases: readonly BenchCase[] = [
   ...publishCases,
   ...memoryAppendCases,
@@ -37,3 +41,6 @@ export const cases: readonly BenchCase[] = [
   ...memoryCases,
   ...monthCases,
 ];
+
+/** What runs on real servers. */
+export const serverCases: readonly BenchCase[] = [...cassandraAppendCases, ...cassandraReadCases, ...kafkaCases];
