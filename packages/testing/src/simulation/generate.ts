@@ -131,7 +131,7 @@ function consumersOf(
   effects: boolean,
 ): Pick<Plan, 'policy' | 'durable' | 'persistent' | 'persistentCorrected' | 'settling' | 'time'> {
   return {
-    policy: random.chance(0.7) ? 'both' : random.pick(['neither', 'greatest'] as const),
+    policy: random.chance(0.6) ? 'both' : random.pick(['neither', 'greatest'] as const),
     durable: effects ? random.pick(['plain', 'corrected', 'corrected'] as const) : 'none',
     persistent: random.chance(0.25) ? random.pick(['aggregate', 'context'] as const) : 'none',
     persistentCorrected: random.chance(0.7),
@@ -164,17 +164,19 @@ function settlingOf(random: Random): SettlingDraft {
 /** Other contents of what was sent, for worlds whose policy is to judge them. */
 function disputes(random: Random, drafts: readonly Draft[]): EventDraft[] {
   const events = drafts.filter((draft): draft is EventDraft => draft.kind === 'event');
-  return Array.from({ length: random.int(1, 5) }, () => ({
-    ...random.pick(events),
-    who: random.pick(['x', 'y', 'é']),
-    amount: random.int(-3, 3),
-  }));
+  let disputed = random.pick(events);
+  return Array.from({ length: random.int(2, 6) }, () => {
+    // Mostly the same event again: what is contested already is where most can go wrong.
+    if (random.chance(0.3)) disputed = random.pick(events);
+    return { ...disputed, who: random.pick(['x', 'y', 'é']), amount: random.int(-3, 3) };
+  });
 }
 
 /** What somebody decides who cannot make up their mind: mostly one after the other. */
 const MINDS = [
   ['retract', 'reinstate'],
   ['amend', 'retract', 'reinstate'],
+  ['amend', 'retract', 'retract'],
   ['retract', 'amend', 'amend'],
 ] as const;
 
@@ -182,14 +184,14 @@ const MINDS = [
 function decisions(random: Random, drafts: readonly Draft[], spanMs: number, processes: number): Action[] {
   const moves = drafts.filter((draft): draft is EventDraft => draft.kind === 'event' && draft.name === 'moved');
   const actions: Action[] = [];
-  for (let i = moves.length === 0 ? 0 : random.int(1, 3); i > 0; i--) {
+  for (let i = moves.length === 0 ? 0 : random.int(1, 4); i > 0; i--) {
     const move = random.pick(moves);
     let at = Math.max(0, Math.min(move.time, spanMs));
     const soon = (items: readonly Draft[]): void => {
       at += random.real() * random.pick([20, 200, 1_000]);
       actions.push(sendOf(random, at, items, processes));
     };
-    if (random.chance(0.5)) soon([{ ...move, amount: move.amount + 1 }]);
+    if (random.chance(0.7)) soon([{ ...move, amount: move.amount + 1 }]);
     let decidedAt = 10_000;
     for (const does of random.pick(MINDS)) {
       // An amendment is of every content, what follows of one of them.
