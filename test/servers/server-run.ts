@@ -6,12 +6,12 @@ import { readFileSync } from 'node:fs';
 import { relative } from 'node:path';
 import type { Plugin } from 'vitest/config';
 import type { Reporter, TestModule, TestSpecification, Vitest } from 'vitest/node';
+import { inCi } from './in-ci.js';
 import type { ServerAddresses, ServerName } from './server-kind.js';
 import { isServerName, serverKinds, serverNames } from './server-kinds.js';
 import { serversUsed, type Use } from './servers-used.js';
 import { prepareServer, type RunningServer, startServer } from './start-server.js';
 
-const inCi = (process.env['CI'] ?? '') !== '' && process.env['CI'] !== 'false';
 const say = (line: string): void => console.log(`  servers · ${line}`);
 
 /** For the vitest configuration of the server specs. */
@@ -72,7 +72,7 @@ class ServerRun implements Reporter {
     }
     if (missing.size === 0) return undefined;
     const titles = [...missing.keys()].map((name) => serverKinds[name].title).join(' and ');
-    if (inCi) return failing(`has ${titles}`, [...missing.values()].join('\n'));
+    if (inCi()) return failing(`has ${titles}`, [...missing.values()].join('\n'));
     this.#notRun.push(relative(this.#root, path));
     return `import { it } from 'vitest';\nit.skip(${JSON.stringify(`not run: there is no ${titles}`)}, () => undefined);\n`;
   }

@@ -181,7 +181,8 @@ async function withLog(kind: ServerKind, backing: Backing, error: unknown): Prom
   });
 }
 
-async function endAndDispose(backing: Backing): Promise<void> {
+/** Both in turn, the second also when the first fails. */
+export async function endAndDispose(backing: Backing): Promise<void> {
   try {
     await backing.end();
   } finally {

@@ -15,6 +15,7 @@ import { DEFAULT_CONTEXT } from './concursus.options.js';
 import { ConcursusError, ConfigurationError } from './model/errors.js';
 import type { BatchMiddleware } from './pipeline/middleware.js';
 import type { Deduplicator } from './pipeline/deduplicator.js';
+import type { BufferState } from './pipeline/buffer.js';
 import type { EventBus } from './pipeline/event-bus.js';
 import { InletRunner } from './pipeline/inlet.js';
 import { RelayRunner, type RelayState } from './pipeline/relay.js';
@@ -93,6 +94,14 @@ export class Concursus
   /** How each relay is doing, as this process sees it; empty before `onModuleInit`. */
   relays(): readonly RelayState[] {
     return this.relayRunner?.states() ?? [];
+  }
+
+  /**
+   * How the buffer in front of the store is doing: what waits in it, and whether anything of it is in danger; undefined without a
+   * `durable` slot. @throws UnavailableError when it does not answer
+   */
+  buffer(): Promise<BufferState | undefined> {
+    return this.parts.bus.bufferState();
   }
 
   /** Checks the wiring, connects the layers and says what was found. @throws ConfigurationError with the class, the module and the fix */

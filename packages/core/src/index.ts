@@ -194,6 +194,7 @@ export {
 export { Deduplicator, incarnationOf, type DeduplicatorOptions } from './pipeline/deduplicator.js';
 export { Publisher, type FactConsumer, type TransientHandler } from './pipeline/publisher.js';
 export { EventInlet, InletRunner, type InletContext, type InletProvider } from './pipeline/inlet.js';
+export type { BufferState } from './pipeline/buffer.js';
 export { relayRow, RelayRunner, type RelayRunnerParts, type RelayState, type RelayWork } from './pipeline/relay.js';
 export { selectionOf, type Selection } from './pipeline/relay-selection.js';
 export {

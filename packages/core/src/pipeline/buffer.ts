@@ -15,6 +15,14 @@ const GROUP = 'concursus.log';
 /** The quarantine's source of what the buffer held and no one can read. */
 export const BUFFER_SOURCE = 'buffer';
 
+/** How the buffer in front of the store is doing, all processes together. */
+export interface BufferState {
+  /** Events that were answered `buffered` and are not stored yet. */
+  readonly lagEvents: number;
+  /** Why some of them were, or may soon be, lost, as far as this process knows; undefined when none is. */
+  readonly problem: string | undefined;
+}
+
 export interface EventBufferOptions {
   readonly transport: EventTransport;
   readonly clock: Clock;
@@ -49,6 +57,13 @@ export class EventBuffer {
     if (items.length === 0) return;
     await this.options.transport.publish(items);
     for (const item of accepted) item.outcome = 'buffered';
+  }
+
+  /** For health checks. @throws UnavailableError as the transport's `lag` */
+  async state(): Promise<BufferState> {
+    const { transport } = this.options;
+    const [lagEvents, problem] = await Promise.all([transport.lag(GROUP), transport.problem(GROUP)]);
+    return { lagEvents, problem };
   }
 
   /** Starts the consumer. Idempotent; one that was refused may be started again. */

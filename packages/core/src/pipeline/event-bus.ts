@@ -18,7 +18,7 @@ import { isReserved } from '../time/source-facts.js';
 import { Admission } from './admission.js';
 import { Batch, BatchItem } from './batch.js';
 import type { AdmitAdded } from './batch.js';
-import { EventBuffer } from './buffer.js';
+import { EventBuffer, type BufferState } from './buffer.js';
 import type { Deduplicator } from './deduplicator.js';
 import { appendsOf, settle } from './event-log.js';
 import { MiddlewareChain, middlewareMetaOf } from './middleware.js';
@@ -201,6 +201,11 @@ export class EventBus {
   /** Adds a provider's handler with the transient schedule. */
   handle(model: EventModel, handler: TransientHandler, name: string): () => void {
     return this.publisher.handle(model, handler, name);
+  }
+
+  /** How the buffer is doing; undefined without a durable slot. @internal `Concursus.buffer` is the public way. */
+  async bufferState(): Promise<BufferState | undefined> {
+    return this.buffer?.state();
   }
 
   /** Starts the consumer that takes buffered events to the store; without a durable slot there is nothing to start. */

@@ -11,6 +11,7 @@
 import { ConflictError } from '../model/errors.js';
 import type { Fact } from '../model/event.js';
 import type { Position } from '../model/position.js';
+import { parseProcessingId } from '../model/processing-id.js';
 import type { CheckpointStore } from '../ports/checkpoint-store.js';
 import type { Clock } from '../ports/clock.js';
 import type { EventFeed } from '../ports/event-feed.js';
@@ -45,6 +46,11 @@ export interface RelayState {
   readonly published: number;
   /** Everything chosen before it is published; undefined while it runs elsewhere. */
   readonly position: Position | undefined;
+  /**
+   * How long ago the oldest event was recorded that it has read and not published, by the clock of this process; 0 when its last
+   * look found the end of the feed. Undefined while it runs elsewhere.
+   */
+  readonly lagMs: number | undefined;
   /** Why it is failing. */
   readonly error: unknown;
 }
@@ -62,6 +68,8 @@ class Running {
   readonly row: string;
   published = 0;
   position: Position | undefined = undefined;
+  /** When the first event of the page in hand was recorded; undefined at the end of the feed. */
+  waitingSinceMs: number | undefined = undefined;
   error: unknown = undefined;
   /** What is under way, until it is saved. */
   working: Promise<void> | undefined = undefined;
@@ -118,10 +126,12 @@ export class RelayRunner {
 
   /** For health checks. */
   states(): RelayState[] {
-    return this.relays.map(({ work, row, published, position, error }) => {
+    const now = this.parts.clock.now();
+    return this.relays.map(({ work, row, published, position, waitingSinceMs = now, error }) => {
       const here = this.ownership.held(row) !== undefined;
       const state = !here ? 'elsewhere' : error === undefined ? 'running' : 'failing';
-      return { name: work.provider.name, state, published, position: here ? position : undefined, error };
+      const lagMs = here ? Math.max(0, now - waitingSinceMs) : undefined;
+      return { name: work.provider.name, state, published, position: here ? position : undefined, lagMs, error };
     });
   }
 
@@ -197,7 +207,10 @@ export class RelayRunner {
       const leftMs = SAVE_MS - (clock.monotonicMs() - savedAtMs);
       if (unsaved >= SAVE_FACTS || (unsaved > 0 && leftMs <= 0)) await save();
       const page = await feed.read(position, PAGE);
+      const [oldest] = page.facts;
+      if (oldest !== undefined) relay.waitingSinceMs = parseProcessingId(oldest.processingId).ms;
       if (page.facts.length === 0 && position.covers(page.next)) {
+        relay.waitingSinceMs = undefined;
         await this.wait(position, unsaved > 0 ? leftMs : undefined);
         continue;
       }
@@ -205,6 +218,7 @@ export class RelayRunner {
       if (facts.length > 0 && !(await this.publish(relay, epoch, facts))) break;
       position = page.next;
       relay.position = position;
+      if (page.atEnd) relay.waitingSinceMs = undefined;
       unsaved += page.facts.length;
     }
     if (unsaved > 0 && this.ownership.rowOf(row)?.epoch === epoch) await save();

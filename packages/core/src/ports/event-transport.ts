@@ -30,4 +30,11 @@ export abstract class EventTransport {
   ): Promise<TransportSubscription>;
   /** Items accepted and not yet acknowledged by the group. */
   abstract lag(group: string): Promise<number>;
+  /**
+   * Why something of the group's was, or may soon be, lost before it was handled, as far as this process knows; undefined when nothing is.
+   * A layer that keeps everything until it is acknowledged has no such reason.
+   */
+  async problem(_group: string): Promise<string | undefined> {
+    return undefined;
+  }
 }

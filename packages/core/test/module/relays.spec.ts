@@ -103,6 +103,10 @@ describe('a relay in the module', () => {
         ['default', 'r1', { to: 2 }],
       ]);
       expect(module.get(Concursus).relays()).toMatchObject([{ name: 'in-memory', state: 'running', published: 2 }]);
+      // Acknowledged behind the store, so the relay may have it before.
+      let waiting = await module.get(Concursus).buffer();
+      while (waiting!.lagEvents > 0) waiting = await module.get(Concursus).buffer();
+      expect(waiting).toEqual({ lagEvents: 0, problem: undefined });
       await module.close();
     },
   );
@@ -122,6 +126,7 @@ describe('a relay in the module', () => {
       .for(Robot, 'r1')
       .record(at(T, new Moved(1)));
     expect(relay.published).toEqual([]);
+    expect(await module.get(Concursus).buffer()).toBeUndefined();
     away = false;
     await published(relay, 1);
     await module.close();

@@ -112,10 +112,12 @@ describe('with a durable buffer', () => {
     let failures = 3;
     ports.eventStore.append = (appends, options) =>
       failures-- > 0 ? Promise.reject(new Error('not now')) : append(appends, options);
-    await bus.startBuffer();
     await bus.record(receivedEvent('p1'));
+    expect(await bus.bufferState()).toEqual({ lagEvents: 1, problem: undefined });
+    await bus.startBuffer();
     for (let i = 0; i < 50 && failures >= 0; i++) await settled();
     expect(await facts('p1')).toHaveLength(1);
+    expect(await bus.bufferState()).toEqual({ lagEvents: 0, problem: undefined });
     expect(clock.now()).toBeGreaterThan(0);
     await bus.drain();
   });

@@ -159,13 +159,19 @@ describe('a relay', () => {
         await real.publish(facts);
       }),
     );
+    expect(stateOf(runner).lagMs).toBe(0);
+    const recordedMs = world.clock.now();
     const facts = await world.record(3);
     expect(relay.published).toEqual([]);
     await world.until(() => refused === 2, 'it is refused');
     expect(stateOf(runner)).toMatchObject({ name: 'in-memory', state: 'failing', published: 0 });
+    // Recorded then, in steps finer than the clock's.
+    const waitedMs = world.clock.now() - recordedMs;
+    expect(waitedMs).toBeGreaterThan(0);
+    expect(stateOf(runner).lagMs).toBe(waitedMs);
     const more = await world.record(2);
     await world.until(() => relay.published.length === 5, 'all are published');
-    expect(stateOf(runner)).toMatchObject({ state: 'running', published: 5, error: undefined });
+    expect(stateOf(runner)).toMatchObject({ state: 'running', published: 5, lagMs: 0, error: undefined });
     expect(relay.published.map(({ key }) => key)).toEqual(keysOf([...facts, ...more]));
     await runner.stop();
   });
@@ -265,6 +271,7 @@ describe('a relay', () => {
     const first = await world.record(3);
     await world.until(() => relay.published.length === 3, 'one publishes');
     expect([stateOf(one).state, stateOf(two).state]).toEqual(['running', 'elsewhere']);
+    expect([stateOf(one).lagMs, stateOf(two).lagMs]).toEqual([0, undefined]);
     await one.stop();
     const second = await world.record(3);
     await world.until(() => relay.published.length === 6, 'the other goes on');
