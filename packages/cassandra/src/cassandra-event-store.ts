@@ -1,5 +1,6 @@
 /** The event store on Cassandra: what is asked for is checked here, recorded by `recorder.ts` and read by `history-reader.ts`. */
 import {
+  checkDecision,
   compareKey,
   compareProcessingIds,
   compareText,
@@ -15,6 +16,8 @@ import {
   type AppendOptions,
   type AppendResult,
   type Capabilities,
+  type DecisionAnswer,
+  type DecisionAppend,
   type KnownOptions,
   type ProcessingTime,
   type ReadOptions,
@@ -23,6 +26,7 @@ import {
 import type { types } from 'cassandra-driver';
 import { eachBounded } from './bounded.js';
 import { cassandraCapabilities } from './capabilities.js';
+import type { Decisions } from './decisions.js';
 import { closedError } from './errors.js';
 import { factOf, identityText } from './event-columns.js';
 import { isRecordedAfter, wholeHistory, type HistoryReader, type Wanted } from './history-reader.js';
@@ -56,6 +60,7 @@ export interface StoreParts {
   readonly session: Session;
   readonly placement: Placement;
   readonly recorder: Recorder;
+  readonly decisions: Decisions;
   readonly writer: Writer;
   readonly histories: HistoryReader;
   readonly repeats: RepeatCounts;
@@ -87,6 +92,17 @@ export class CassandraEventStore extends EventStore {
       });
     }
     return this.parts.recorder.append(appends);
+  }
+
+  override async decide(decision: DecisionAppend): Promise<DecisionAnswer> {
+    this.checkOpen();
+    checkDecision(decision);
+    return this.parts.decisions.decide(decision);
+  }
+
+  override async readHead(aggregate: AggregateKey): Promise<number> {
+    this.checkOpen();
+    return this.parts.decisions.readHead(aggregate);
   }
 
   async *read(aggregate: AggregateKey, options: ReadOptions = {}): AsyncGenerator<readonly Fact[]> {

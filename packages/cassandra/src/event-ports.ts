@@ -2,6 +2,7 @@
 import { Bell, ConfigurationError, type EventFeed, type EventStore } from '@concursus/core';
 import { CassandraEventFeed } from './cassandra-event-feed.js';
 import { CassandraEventStore } from './cassandra-event-store.js';
+import { Decisions } from './decisions.js';
 import { EventRows } from './event-rows.js';
 import { FeedLog } from './feed-log.js';
 import { FeedReader } from './feed-reader.js';
@@ -58,7 +59,8 @@ export function eventPorts(session: Session, options: CassandraEventOptions): Ev
   const ends = new HistoryEnds(placement);
   const recorder = new Recorder({ session, writers, writer, log, rows, placement, known, ends, repeats, onRecorded });
   const histories = new HistoryReader(session, placement, rows);
-  const eventStore = new CassandraEventStore({ session, placement, recorder, writer, histories, repeats });
+  const decisions = new Decisions({ session, record: async (append) => (await recorder.append([append]))[0]! });
+  const eventStore = new CassandraEventStore({ session, placement, recorder, decisions, writer, histories, repeats });
   const reader = new FeedReader(writers, log);
   const eventFeed = new CassandraEventFeed({ session, writers, writer, log, reader, bell, leaseMs, beatMs });
   session.onClose(() => bell.ring());
@@ -66,10 +68,14 @@ export function eventPorts(session: Session, options: CassandraEventOptions): Ev
     eventStore,
     eventFeed,
     start: () => keepLayout(session, 'event buckets', placement.text),
-    drain: () => recorder.drained(),
+    async drain() {
+      await decisions.drained();
+      await recorder.drained();
+    },
     async stop() {
       eventStore.stop();
       if (!session.isOpen) return;
+      await decisions.drained();
       await recorder.drained();
       await writer.end();
       bell.ring();
