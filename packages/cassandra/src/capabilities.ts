@@ -7,7 +7,7 @@ export const cassandraCapabilities: Capabilities = {
   appendWithCheckpoint: {
     lacking: 'events and checkpoints are in different partitions, and no transaction spans them',
   },
-  conditionalAppend: { lacking: 'decisions are not part of this version' },
+  conditionalAppend: true,
   knownAt: true,
   feed: true,
   transactionalViews: true,

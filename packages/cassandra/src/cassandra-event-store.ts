@@ -1,5 +1,6 @@
 /** The event store on Cassandra: what is asked for is checked here, recorded by `recorder.ts` and read by `history-reader.ts`. */
 import {
+  checkDecision,
   compareKey,
   compareText,
   EventStore,
@@ -12,6 +13,8 @@ import {
   type AppendOptions,
   type AppendResult,
   type Capabilities,
+  type DecisionAnswer,
+  type DecisionAppend,
   type KnownOptions,
   type ProcessingTime,
   type ReadOptions,
@@ -20,6 +23,7 @@ import {
 import { eachBounded } from './bounded.js';
 import type { BucketGrowth, Directory } from './bucket-growth.js';
 import { cassandraCapabilities } from './capabilities.js';
+import type { Decisions } from './decisions.js';
 import { closedError } from './errors.js';
 import { distinctFacts, identityText } from './event-columns.js';
 import type { HistoryReader, Wanted } from './history-reader.js';
@@ -49,6 +53,7 @@ export interface StoreParts {
   readonly session: Session;
   readonly placement: Placement;
   readonly recorder: Recorder;
+  readonly decisions: Decisions;
   readonly writer: Writer;
   readonly growth: BucketGrowth;
   readonly histories: HistoryReader;
@@ -82,6 +87,17 @@ export class CassandraEventStore extends EventStore {
       });
     }
     return this.parts.recorder.append(appends);
+  }
+
+  override async decide(decision: DecisionAppend): Promise<DecisionAnswer> {
+    this.checkOpen();
+    checkDecision(decision);
+    return this.parts.decisions.decide(decision);
+  }
+
+  override async readHead(aggregate: AggregateKey): Promise<number> {
+    this.checkOpen();
+    return this.parts.decisions.readHead(aggregate);
   }
 
   async *read(aggregate: AggregateKey, options: ReadOptions = {}): AsyncGenerator<readonly Fact[]> {

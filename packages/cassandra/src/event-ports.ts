@@ -3,6 +3,7 @@ import { Bell, ConfigurationError, type EventFeed, type EventStore } from '@conc
 import { BucketGrowth, type GrowthOptions } from './bucket-growth.js';
 import { CassandraEventFeed } from './cassandra-event-feed.js';
 import { CassandraEventStore } from './cassandra-event-store.js';
+import { Decisions } from './decisions.js';
 import { EventRows } from './event-rows.js';
 import { FeedLog } from './feed-log.js';
 import { FeedReader } from './feed-reader.js';
@@ -62,10 +63,12 @@ export function eventPorts(session: Session, options: CassandraEventOptions): Ev
   const recorder = new Recorder({ session, writers, writer, log, rows, known, ends, repeats, onRecorded });
   const histories = new HistoryReader(session, placement, growth);
   const late = new LateFacts(session, growth, histories);
+  const decisions = new Decisions({ session, record: async (append) => (await recorder.append([append]))[0]! });
   const eventStore = new CassandraEventStore({
     session,
     placement,
     recorder,
+    decisions,
     writer,
     growth,
     histories,
@@ -79,10 +82,14 @@ export function eventPorts(session: Session, options: CassandraEventOptions): Ev
     eventStore,
     eventFeed,
     start: () => keepLayout(session, 'event buckets', placement.text),
-    drain: () => recorder.drained(),
+    async drain() {
+      await decisions.drained();
+      await recorder.drained();
+    },
     async stop() {
       eventStore.stop();
       if (!session.isOpen) return;
+      await decisions.drained();
       await recorder.drained();
       await writer.end();
       bell.ring();

@@ -4,17 +4,18 @@
  */
 import { errors, types, type Client } from 'cassandra-driver';
 import { schemaMismatch, translated } from './errors.js';
+import { decisionTables } from './decision-schema.js';
 import { eventTables } from './event-schema.js';
 import { viewTables } from './view-schema.js';
 
 /** What `openSchema` needs to know of the layer's options. */
-interface SchemaOptions {
+export interface SchemaOptions {
   readonly createSchema?: boolean;
   readonly replication?: Readonly<Record<string, string | number>>;
 }
 
 /** Each step of a keyspace's life: statements that may be carried out again. A step that was published is never changed. */
-const steps: readonly (readonly string[])[] = [[...eventTables, ...viewTables]];
+const steps: readonly (readonly string[])[] = [[...eventTables, ...viewTables], decisionTables];
 
 const ROW_OF_THE_STORE = 'concursus';
 const VERSION_TABLE = 'CREATE TABLE IF NOT EXISTS schema_version (name text PRIMARY KEY, version int)';
@@ -80,14 +81,7 @@ async function versionOf(client: Client, keyspace: string): Promise<number | und
 }
 
 async function create(client: Client, keyspace: string, options: SchemaOptions, from: number): Promise<void> {
-  const replication = Object.entries(options.replication ?? DEFAULT_REPLICATION)
-    .map(([key, value]) => `'${quoted(key)}': '${quoted(String(value))}'`)
-    .join(', ');
-  const change = (statement: string): Promise<types.ResultSet> =>
-    client.execute(statement, [], { prepare: false, isIdempotent: true, readTimeout: STATEMENT_MS });
-  await change(`CREATE KEYSPACE IF NOT EXISTS "${keyspace}" WITH replication = { ${replication} }`);
-  await change(inKeyspace(VERSION_TABLE, keyspace));
-  for (const step of steps.slice(from)) for (const statement of step) await change(inKeyspace(statement, keyspace));
+  await changeSchema(client, keyspace, options, [VERSION_TABLE, ...steps.slice(from).flat()]);
   // Conditional, so that a process of an older version, slower than one of a newer, does not set it back.
   const set = { prepare: true, isIdempotent: false, serialConsistency: types.consistencies.localSerial };
   const table = `"${keyspace}".schema_version`;
@@ -108,6 +102,22 @@ async function create(client: Client, keyspace: string, options: SchemaOptions, 
   if (found !== steps.length) {
     throw schemaMismatch(keyspace, `got version ${found ?? 'none'} from another process, not ${steps.length}.`);
   }
+}
+
+/** Makes a keyspace and tables in it, where they are not there yet. @param tables `CREATE TABLE IF NOT EXISTS` without a keyspace */
+export async function changeSchema(
+  client: Client,
+  keyspace: string,
+  options: SchemaOptions,
+  tables: readonly string[],
+): Promise<void> {
+  const replication = Object.entries(options.replication ?? DEFAULT_REPLICATION)
+    .map(([key, value]) => `'${quoted(key)}': '${quoted(String(value))}'`)
+    .join(', ');
+  const change = (statement: string): Promise<types.ResultSet> =>
+    client.execute(statement, [], { prepare: false, isIdempotent: true, readTimeout: STATEMENT_MS });
+  await change(`CREATE KEYSPACE IF NOT EXISTS "${keyspace}" WITH replication = { ${replication} }`);
+  for (const table of tables) await change(inKeyspace(table, keyspace));
 }
 
 /** `CREATE TABLE IF NOT EXISTS name` in a keyspace. */
