@@ -18,6 +18,7 @@ import { Pacer } from './projection/pacer.js';
 import { projectionModel, type ProjectionInstance } from './projection/projection-model.js';
 import type { ProjectionModel } from './projection/projection.js';
 import { ProjectionRunner, type RunnerParts } from './projection/projection-runner.js';
+import { sharesOf, wholeOf } from './projection/shares.js';
 import { catalogueModel } from './query/catalogue.js';
 import { sourcesModel } from './projection/source-view.js';
 import type { TimePolicies } from './time/time-options.js';
@@ -120,7 +121,7 @@ export function runner(made: Boot, parts: RunnerParts): Running {
           made.registry.aggregate(found.meta.of as AggregateLike),
           () => found.instance() as ProjectionInstance,
         );
-        if (models.some((other) => other.name === model.name)) {
+        if (models.some((other) => wholeOf(other).name === model.name)) {
           throw new ConfigurationError(
             'DUPLICATE_PROJECTION',
             `Two projections of the context "${made.context}" are named "${model.name}"; one is ${found.cls.name} in ${found.module}.`,
@@ -129,7 +130,7 @@ export function runner(made: Boot, parts: RunnerParts): Running {
             },
           );
         }
-        models.push(model);
+        models.push(...sharesOf(model, made.registry.context));
       }
     } catch (error) {
       (made as { problem: unknown }).problem = error;

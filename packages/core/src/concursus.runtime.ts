@@ -29,6 +29,7 @@ import { HandlerRunner } from './processing/handler-runner.js';
 import type { WatermarkFactory } from './processing/watermark-source.js';
 import type { ProjectionRunner } from './projection/projection-runner.js';
 import type { Projections } from './projection/projections.js';
+import { wholeOf } from './projection/shares.js';
 import type { Snapshots } from './query/snapshots.js';
 import { SettlingModel } from './settling/settling-model.js';
 import { placeSettlings, settlingReport } from './settling-check.js';
@@ -112,7 +113,8 @@ export class Concursus
     const handlers = placeHandlers(explored, boot.context, boot.registry);
     const corrections = placeCorrections(explored, boot.context, boot.registry);
     const mine = explored.projections.filter(
-      (found) => runner.models.some((model) => model.name === found.meta.name) && boot.registry.has(found.meta.of),
+      (found) =>
+        runner.models.some((model) => wholeOf(model).name === found.meta.name) && boot.registry.has(found.meta.of),
     );
     for (const found of mine) refuseScoped(found, 'projection');
     for (const { cls, meta, module } of explored.projections) {
@@ -321,6 +323,7 @@ const VIEW_METHODS = [
   'find',
   'changes',
   'lastChange',
+  'lastToken',
   'caughtUp',
   'settledUpTo',
   'settled',

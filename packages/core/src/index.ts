@@ -224,6 +224,7 @@ export {
   type ViewRow,
 } from './projection/view.js';
 export type { ReplayOptions } from './projection/replay.js';
+export { sharesOf, type Share } from './projection/shares.js';
 export { ViewMirror } from './projection/view-mirror.js';
 export { Projections, type ViewAudit, type ViewDifference, type ViewGeneration } from './projection/projections.js';
 export type { Generation, RebuildRequest } from './projection/generations.js';

@@ -11,6 +11,7 @@ import { lacks, type Capability } from './ports/capabilities.js';
 import type { LayerProvider, Slot } from './ports/layer.js';
 import type { HandlerConsumer } from './processing/handlers.js';
 import { retryProblem } from './processing/retry-policy.js';
+import { wholeOf } from './projection/shares.js';
 import type { ProjectionModel } from './projection/projection.js';
 
 /** One `@EventHandler` method of an ordinary provider, placed in its context. */
@@ -307,7 +308,8 @@ export function bootReport(
   }
   for (const inlet of options.consume ?? []) lines.push(`  inlet ${inlet.name}`);
   for (const relay of options.publish ?? []) lines.push(`  relay ${relay.name}, from the ${relay.from ?? 'beginning'}`);
-  for (const projection of projections) lines.push(`  projection ${projection.name} v${projection.version}`);
+  for (const { name, version, shares = 1 } of new Set(projections.map(wholeOf)))
+    lines.push(`  projection ${name} v${version}${shares === 1 ? '' : ` in ${shares} shares`}`);
   for (const { found, handler, model } of handlers) {
     const schedule = handler.options.schedule ?? 'transient';
     const named = handler.options.name === undefined ? '' : ` "${handler.options.name}"`;

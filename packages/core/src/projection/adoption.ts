@@ -220,6 +220,26 @@ export async function readReport(views: ViewStore, ref: ViewRef): Promise<Rebuil
   return note?.value as unknown as RebuildReport | undefined;
 }
 
+/** What the switches of the shares of one view changed together; the first that there is says from what to what. */
+export function reportOf(reports: readonly (RebuildReport | undefined)[]): RebuildReport | undefined {
+  const found = reports.filter((report) => report !== undefined);
+  return found.reduce<RebuildReport | undefined>(
+    (sum, one) =>
+      sum === undefined
+        ? one
+        : {
+            ...sum,
+            rows: sum.rows + one.rows,
+            added: sum.added + one.added,
+            removed: sum.removed + one.removed,
+            changed: sum.changed + one.changed,
+            examples: [...sum.examples, ...one.examples].slice(0, EXAMPLES_MAX),
+            comparedAt: Math.max(sum.comparedAt, one.comparedAt),
+          },
+    undefined,
+  );
+}
+
 /**
  * Stops whoever still runs an old version that nobody here has the code of, by the next epoch of its row; the row is the
  * caller's to renew and release.

@@ -7,7 +7,6 @@
 import { canonicalJson } from '../model/canonical-json.js';
 import { aggregateKeyText, type AggregateKey, type WireValue } from '../model/event.js';
 import type { ChangeRecord, IndexEntry, StoredContribution, StoredRow, ViewRef } from '../ports/view-store.js';
-import { isReserved } from '../time/source-facts.js';
 import { Findings, shortText, type AuditFinding, type AuditProgress, type ViewAuditCounts } from './audit-report.js';
 import {
   decodeContribution,
@@ -21,6 +20,7 @@ import { foldContribution } from './parked.js';
 import type { ProjectionModel } from './projection.js';
 import type { RebuildParts, Turns } from './rebuild.js';
 import { entryText, MergedRow } from './row-merge.js';
+import { isWanted } from './shares.js';
 import { placeOf, SetSum } from './tally-hash.js';
 import type { Touched } from './touched.js';
 import { PARKED, Track, type ParkedAggregate } from './track.js';
@@ -55,10 +55,6 @@ interface Suspects {
 }
 
 const textOf = ({ tenant, type, id }: AggregateKey): string => aggregateKeyText(tenant, type, id);
-
-function isWanted(model: ProjectionModel, { type }: AggregateKey): boolean {
-  return !isReserved(type) && (model.types === undefined || model.types.has(type));
-}
 
 /** A stored contribution as the engine would read it; what it could not read is as good as wrong. */
 function decoded(value: WireValue | undefined, width: number): Contribution | undefined {

@@ -18,6 +18,7 @@ import type { ProjectionModel } from './projection.js';
 import type { ProjectionRunner, RunnerParts } from './projection-runner.js';
 import type { Projections } from './projections.js';
 import { Turns } from './rebuild.js';
+import { wholeOf } from './shares.js';
 
 export interface AuditOptions {
   /** Names of views; default all. An empty list audits the store alone. */
@@ -220,9 +221,9 @@ export class Auditor {
 
   private modelsOf(names: readonly string[] | undefined): readonly ProjectionModel[] {
     if (names === undefined) return this.runner.models.filter((model) => model.statistics !== true);
-    return names.map((name) => {
-      const model = this.runner.models.find((one) => one.name === name);
-      if (model !== undefined) return model;
+    return names.flatMap((name) => {
+      const models = this.runner.models.filter((one) => wholeOf(one).name === name);
+      if (models.length > 0) return models;
       throw new InvalidEventError('INVALID_ARGUMENT', `No projection of this context is named "${name}".`, {
         fix: `Known: ${this.projections.names.join(', ')}.`,
       });
@@ -233,7 +234,7 @@ export class Auditor {
     return {
       ...shared,
       still: (work) => this.runner.still(model.name, work),
-      rebuild: () => this.projections.rebuild(model.name),
+      rebuild: () => this.projections.rebuild(wholeOf(model).name),
     };
   }
 }

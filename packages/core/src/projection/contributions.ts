@@ -138,7 +138,7 @@ async function indexedValue(
     const c = best === undefined ? 0 : compareText(entry[0], best[0]);
     if (best === undefined || (descending ? c >= 0 : c <= 0)) best = entry;
   }
-  return best === undefined ? null : best[1];
+  return best === undefined ? null : field.placed === true ? (best as unknown as WireValue) : best[1];
 }
 
 /**

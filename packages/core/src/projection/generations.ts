@@ -95,6 +95,11 @@ export class Generations {
     return live;
   }
 
+  /** Whether the store holds anything of a view. */
+  async isKept(name: string): Promise<boolean> {
+    return (await this.views.versions(name)).length > 0;
+  }
+
   async requested(name: string): Promise<RebuildRequest | undefined> {
     return parseRequest(await this.checkpoints.read(requestOf(name)));
   }
@@ -158,7 +163,8 @@ export class Generations {
     }
   }
 
-  private async set(name: string, value: string, expected: string | undefined): Promise<boolean> {
+  /** Saves a value that nobody owns, if it is as expected. @returns whether it was */
+  async set(name: string, value: string, expected: string | undefined): Promise<boolean> {
     try {
       await this.checkpoints.save(name, value, { epoch: 0, expected });
       return true;

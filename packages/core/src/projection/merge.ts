@@ -17,6 +17,8 @@ export interface FieldModel {
   readonly scale: number;
   /** Sums and counts add up; the others need the ordered index. */
   readonly additive: boolean;
+  /** Of a share's latest or earliest: a row holds `[order, value]`, so that partial rows can be told apart. */
+  readonly placed?: boolean;
 }
 
 /** One indexed contribution: `order` sorts by UTF-8 bytes as the merge compares. */

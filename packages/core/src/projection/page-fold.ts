@@ -50,7 +50,7 @@ export async function foldPage(
     const model = from.registry.find(one.key.type);
     let folding = false;
     for (const part of parts) {
-      if (!part.track.wants(one.key.type)) continue;
+      if (!part.track.wants(one.key)) continue;
       if (part.track.parked.size > 0 && part.track.parked.has(one.text)) {
         part.held.push(one);
         continue;
@@ -95,7 +95,7 @@ async function correctedOf(
   upTo: Position,
 ): Promise<ReadonlySet<Touched> | undefined> {
   const byEvent = tracks.filter((track) => track.model.rowsOf === undefined);
-  const wanted = touched.filter((one) => byEvent.some((track) => track.wants(one.key.type)));
+  const wanted = touched.filter((one) => byEvent.some((track) => track.wants(one.key)));
   if (wanted.length === 0) return undefined;
   let found: Set<Touched> | undefined;
   for (let at = 0; at < wanted.length; at += AGGREGATES_AT_ONCE) {

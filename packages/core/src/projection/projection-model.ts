@@ -6,6 +6,7 @@ import type { Fact } from '../model/event.js';
 import { ConfigurationError } from '../model/errors.js';
 import { VERSIONS_MAX } from './generations.js';
 import { fieldsOf } from './merge.js';
+import { SHARES_MAX } from './shares.js';
 import { checkProjectionName, type ProjectionMeta, type ProjectionModel, type RowsContext } from './projection.js';
 
 /** What the container made of the projection's class. */
@@ -34,6 +35,14 @@ export function projectionModel(
       { fix: 'Give a whole number from 1 to 999,999.' },
     );
   }
+  const { shares = 1 } = meta;
+  if (!Number.isInteger(shares) || shares < 1 || shares > SHARES_MAX) {
+    throw new ConfigurationError(
+      'PROJECTION_SHAPE',
+      `The projection ${cls.name} is to be kept in ${String(shares)} shares.`,
+      { fix: `Give a whole number from 1 to ${SHARES_MAX}.` },
+    );
+  }
   const hasRows = typeof (cls.prototype as { rows?: unknown }).rows === 'function';
   if (hasRows === handlers.length > 0) {
     throw new ConfigurationError(
@@ -47,6 +56,7 @@ export function projectionModel(
   const base = {
     name: meta.name,
     version: meta.version,
+    shares,
     types: new Set([aggregate.type]),
     fields: fieldsOf(meta.view),
   };

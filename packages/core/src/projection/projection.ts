@@ -5,6 +5,7 @@
 import type { Fact } from '../model/event.js';
 import { ConfigurationError } from '../model/errors.js';
 import type { FieldModel } from './merge.js';
+import type { Share } from './shares.js';
 
 /** Rows contributed: each a key and the fields it adds to. `V` is the view class. */
 export type Rows<V> = readonly (readonly [key: string, fields: Partial<V>])[];
@@ -29,12 +30,18 @@ export interface ProjectionOptions<V extends object> {
   readonly of: object;
   /** The class of a row, its fields marked with their merges. */
   readonly view: abstract new () => V;
+  /**
+   * Keeps the view in so many shares of the aggregates, 1 to 64, which processes run beside one another: for views that one
+   * process is too slow for. Readers merge the shares. It stays as it is at the first start. Default 1.
+   */
+  readonly shares?: number;
 }
 
 const PROJECTION = Symbol.for('concursus.projection');
 
 /** What `@Projection` recorded. */
-export type ProjectionMeta = Required<ProjectionOptions<object>>;
+export type ProjectionMeta = Required<Omit<ProjectionOptions<object>, 'shares'>> &
+  Pick<ProjectionOptions<object>, 'shares'>;
 
 /**
  * Marks a provider as a projection. It only records; the explorer finds it at boot.
@@ -45,6 +52,7 @@ export function Projection<V extends object>(options: ProjectionOptions<V>) {
     const meta: ProjectionMeta = {
       name: options.name,
       version: options.version ?? 1,
+      shares: options.shares ?? 1,
       of: options.of,
       view: options.view,
     };
@@ -81,4 +89,8 @@ export interface ProjectionModel {
   readonly rowsOfEvent?: (fact: Fact) => unknown;
   /** The built-in view of sources: it keeps lateness, rates and gaps. */
   readonly statistics?: boolean;
+  /** In how many shares it is kept; what is run is made of it by `sharesOf`. */
+  readonly shares?: number;
+  /** Of one that keeps a part. */
+  readonly share?: Share;
 }

@@ -7,7 +7,7 @@ import type { StoredRow, ViewRef, ViewStore } from '../ports/view-store.js';
 import { Histories } from '../query/event-source.js';
 import type { ProjectionModel } from './projection.js';
 import { ProjectionRunner, type RunnerParts } from './projection-runner.js';
-import { readReport, type RebuildReport } from './adoption.js';
+import { readReport, reportOf, type RebuildReport } from './adoption.js';
 import {
   currentView,
   generationOf,
@@ -18,10 +18,12 @@ import {
   type Generation,
   type RebuildRequest,
 } from './generations.js';
-import { readProgress, type RebuildProgress } from './rebuild.js';
+import { progressOf, readProgress, type RebuildProgress } from './rebuild.js';
 import { replay, type ReplayOptions } from './replay.js';
 import { PARKED, type ParkedAggregate } from './track.js';
-import { StoredView, type View } from './view.js';
+import { SharedView } from './shared-view.js';
+import { wholeOf } from './shares.js';
+import { StoredView, type View, type ViewParts } from './view.js';
 
 /** A row in which a view and its rebuild differ; null where one has none. */
 export interface ViewDifference {
@@ -43,6 +45,8 @@ export interface ViewGeneration extends Generation {
   /** `live`: it is read. `building`: it will be. `kept`: it was, or its building was given up; `Projections.drop` removes it. */
   readonly state: 'live' | 'building' | 'kept';
   readonly position: string | undefined;
+  /** Of a view that is kept in shares: which one. */
+  readonly share?: number;
 }
 
 /** An empty place to rebuild in; the in-memory provider makes one. */
@@ -62,7 +66,7 @@ export class Projections {
     private readonly runner: ProjectionRunner,
     private readonly scratch: () => Scratch,
   ) {
-    this.byName = new Map(runner.models.map((model) => [model.name, model]));
+    this.byName = new Map(runner.models.map(wholeOf).map((model) => [model.name, model]));
     this.kept = new Generations(parts.checkpoints, parts.views);
   }
 
@@ -72,7 +76,11 @@ export class Projections {
 
   /** @throws InvalidEventError `INVALID_ARGUMENT` for a name that no projection of this context has */
   view<V extends object>(name: string): View<V> {
-    return new StoredView<V>(this.model(name), {
+    return this.stored<V>(name);
+  }
+
+  private stored<V extends object>(name: string): StoredView<V> {
+    const parts: ViewParts = {
       views: this.parts.views,
       checkpoints: this.parts.checkpoints,
       feed: this.parts.feed,
@@ -80,7 +88,17 @@ export class Projections {
       nextStep: () => this.runner.nextStep(),
       time: this.parts.time,
       replay: (options) => this.replay(name, options),
-    });
+    };
+    const shares = this.sharesOf(name);
+    return shares[0]!.share === undefined
+      ? new StoredView<V>(this.model(name), parts)
+      : new SharedView<V>(this.model(name), shares, parts);
+  }
+
+  /** What is run of a projection: itself, or its shares. */
+  private sharesOf(name: string): readonly ProjectionModel[] {
+    const whole = this.model(name);
+    return this.runner.models.filter((model) => wholeOf(model) === whole);
   }
 
   private replay(name: string, options: ReplayOptions): Promise<readonly StoredRow[]> {
@@ -90,58 +108,76 @@ export class Projections {
     return replay(parts, this.model(name), options);
   }
 
-  /** Whether this process runs the projection now; another may. */
+  /** Whether this process runs the projection now, or one of its shares; another may. */
   runsHere(name: string): boolean {
-    return this.runner.runs(name);
+    return this.sharesHere(name).length > 0;
+  }
+
+  /** Which shares of the view this process runs now, by index; a view that is one piece is its share 0. */
+  sharesHere(name: string): readonly number[] {
+    return this.sharesOf(name).flatMap((model, i) => (this.runner.runs(model.name) ? [i] : []));
   }
 
   /** Aggregates the projection could not handle, each with the error. Any process may ask. */
   async parked(name: string): Promise<readonly ParkedAggregate[]> {
-    const notes = await this.parts.views.readNotes(await this.ref(name), PARKED);
-    return notes.map((note) => note.value as unknown as ParkedAggregate);
+    const notes = await this.ofShares(name, async (share) => this.parts.views.readNotes(await this.ref(share), PARKED));
+    return notes.flat().map((note) => note.value as unknown as ParkedAggregate);
   }
 
   /** Tries a parked aggregate (or all of them) again; resolves to how many were released. Works in the process that runs the projection. */
-  retryParked(name: string, aggregate?: AggregateKey): Promise<number> {
-    this.model(name);
-    return this.runner.retryParked(name, aggregate);
+  async retryParked(name: string, aggregate?: AggregateKey): Promise<number> {
+    const released = await this.ofShares(name, (share) => this.runner.retryParked(share.name, aggregate));
+    return released.reduce((sum, one) => sum + one, 0);
+  }
+
+  private ofShares<T>(name: string, ask: (share: ProjectionModel) => Promise<T>): Promise<T[]> {
+    return Promise.all(this.sharesOf(name).map(ask));
   }
 
   /**
    * Has the view built anew, from all histories, beside the one that is read; when it stands where that one stands, all
    * processes go over to it, and its changes follow on those before. It is built where the projection runs, survives that
-   * process, and takes over by itself: see `rebuilding` and `report`. One that is asked for already is what is answered.
+   * process, and takes over by itself: see `rebuilding` and `report`. One that is asked for already is what is answered; of
+   * a view that is kept in shares, which are built each by itself, that of the first.
    * @throws InvalidEventError `INVALID_ARGUMENT`, `LIMIT_EXCEEDED`
    */
   async rebuild(name: string): Promise<RebuildRequest> {
-    const { version } = this.model(name);
-    const request = await this.kept.request(name, version, this.parts.clock.now(), 'asked');
+    const now = this.parts.clock.now();
+    const [request] = await this.ofShares(name, (share) => this.kept.request(share.name, share.version, now, 'asked'));
     await this.runner.lookNow();
-    return request;
+    return request!;
   }
 
   /** How far the next generation of a view is; undefined when none is built. Any process may ask. */
   async rebuilding(name: string): Promise<RebuildProgress | undefined> {
-    const { version } = this.model(name);
-    const request = await this.kept.requested(name);
-    if (request === undefined || sameGeneration(request, await this.kept.read(name, version))) return undefined;
-    return readProgress(this.parts, name, request);
+    const found = await this.ofShares(name, async (share) => {
+      const request = await this.kept.requested(share.name);
+      const live = await this.kept.read(share.name, share.version);
+      return request === undefined || sameGeneration(request, live)
+        ? undefined
+        : readProgress(this.parts, share.name, request);
+    });
+    return progressOf(found);
   }
 
-  /** What the switch to the generation that is read changed; undefined for the first one. */
+  /** What the switch to the generation that is read changed; undefined for the first one. Of a shared view, in partial rows. */
   async report(name: string): Promise<RebuildReport | undefined> {
-    return readReport(this.parts.views, await this.ref(name));
+    return reportOf(await this.ofShares(name, async (share) => readReport(this.parts.views, await this.ref(share))));
   }
 
-  /** Every generation of the view that the store holds, in the order of versions. */
+  /** Every generation of the view that the store holds, in the order of versions; of each share, if it is kept in shares. */
   async generations(name: string): Promise<readonly ViewGeneration[]> {
-    const { version } = this.model(name);
+    return (await this.ofShares(name, (share) => this.generationsOf(share))).flat();
+  }
+
+  private async generationsOf({ name, version, share }: ProjectionModel): Promise<readonly ViewGeneration[]> {
     const live = await this.kept.read(name, version);
     const request = await this.kept.requested(name);
     const found: ViewGeneration[] = [];
     for (const one of (await this.parts.views.versions(name)).map(generationOf)) {
       const state = sameGeneration(one, live) ? 'live' : sameGeneration(one, request) ? 'building' : 'kept';
-      found.push({ ...one, state, position: await this.parts.views.readCheckpoint(viewRefOf(name, one)) });
+      const position = await this.parts.views.readCheckpoint(viewRefOf(name, one));
+      found.push({ ...one, state, position, ...(share === undefined ? {} : { share: share.index }) });
     }
     return found.sort((a, b) => a.version - b.version || a.generation - b.generation);
   }
@@ -151,17 +187,17 @@ export class Projections {
    * @throws InvalidEventError `INVALID_ARGUMENT` for one that is read or built
    */
   async drop(name: string, generation: Generation): Promise<void> {
-    const found = (await this.generations(name)).find((one) => sameGeneration(one, generation));
-    if (found === undefined) return;
-    if (found.state !== 'kept') {
+    const all = (await this.generations(name)).filter((one) => sameGeneration(one, generation));
+    const found = all.find(({ state }) => state !== 'kept');
+    if (found !== undefined) {
       const reason = `The view "${name}" is ${found.state === 'live' ? 'read from' : 'being built as'} ${generationText(generation)}.`;
       throw new InvalidEventError('INVALID_ARGUMENT', reason, { fix: 'Drop what `generations` lists as kept.' });
     }
-    await this.parts.views.drop(viewRefOf(name, generation));
+    if (all.length > 0) await this.ofShares(name, (share) => this.parts.views.drop(viewRefOf(share.name, generation)));
   }
 
-  private ref(name: string): Promise<ViewRef> {
-    return currentView(this.parts.checkpoints, name, this.model(name).version);
+  private ref({ name, version }: ProjectionModel): Promise<ViewRef> {
+    return currentView(this.parts.checkpoints, name, version);
   }
 
   /**
@@ -171,41 +207,44 @@ export class Projections {
   async audit(name: string): Promise<ViewAudit> {
     const model = this.model(name);
     const { views, checkpoints } = this.scratch();
-    const live = await this.parts.views.readCheckpoint(await this.ref(name));
+    const { feed } = this.parts;
+    const stands = await this.ofShares(name, async (share) => this.parts.views.readCheckpoint(await this.ref(share)));
+    const end = stands
+      .map((text) => (text === undefined ? feed.start() : feed.parsePosition(text)))
+      .reduce((one, other) => one.join(other));
     const rebuild = new ProjectionRunner({ ...this.parts, views, checkpoints }, [model]);
-    const end = live === undefined ? this.parts.feed.start() : this.parts.feed.parsePosition(live);
+    const rebuilt = new StoredView<object>(model, {
+      ...this.parts,
+      views,
+      checkpoints,
+      nextStep: () => rebuild.nextStep(),
+    });
     try {
       await rebuild.start();
-      await new StoredView(model, { ...this.parts, views, checkpoints, nextStep: () => rebuild.nextStep() }).caughtUp(
-        { position: end },
-        { timeoutMs: 3_600_000 },
-      );
+      await rebuilt.caughtUp({ position: end }, { timeoutMs: 3_600_000 });
     } finally {
       await rebuild.stop();
     }
-    return this.compare(model, views, live ?? end.toString());
+    return this.compare(model, rebuilt, end.toString());
   }
 
-  private async compare(model: ProjectionModel, rebuilt: ViewStore, position: string): Promise<ViewAudit> {
-    const liveRef = await this.ref(model.name);
-    const scratchRef = viewRefOf(model.name, { version: model.version, generation: 0 });
+  private async compare(model: ProjectionModel, rebuilt: StoredView<object>, position: string): Promise<ViewAudit> {
+    const live = this.stored<object>(model.name);
     const differences: ViewDifference[] = [];
     const rows = new Map<string, string>();
-    const each = async (views: ViewStore, ref: ViewRef, row: (key: string, text: string) => void): Promise<void> => {
+    const each = async (view: typeof rebuilt, row: (key: string, text: string) => void): Promise<void> => {
       let after: string | undefined;
       for (;;) {
-        const page = await views.findRows(ref, {
-          limit: 1_000,
-          ...(after === undefined ? {} : { from: after, fromExclusive: true }),
-        });
+        const range = after === undefined ? {} : { from: after, fromExclusive: true };
+        const { rows: page } = await view.findStored({ ...range, limit: 1_000 });
         for (const one of page) row(one.key, canonicalJson({ fields: one.fields, contributors: one.contributors }));
         if (page.length < 1_000) return;
         after = page.at(-1)!.key;
       }
     };
-    await each(rebuilt, scratchRef, (key, text) => rows.set(key, text));
+    await each(rebuilt, (key, text) => rows.set(key, text));
     const count = rows.size;
-    await each(this.parts.views, liveRef, (key, text) => {
+    await each(live, (key, text) => {
       const other = rows.get(key);
       if (other !== text && differences.length < DIFFERENCES_MAX)
         differences.push({ key, live: text, rebuilt: other ?? null });

@@ -5,7 +5,6 @@
  * What is known of sources at that place is the same for every view that stands there, so it is taken from the view that is
  * read. How far it got stands in the commits themselves: who goes on after a crash repeats nothing that was committed.
  */
-import { isReserved } from '../time/source-facts.js';
 import { aggregateKeyText, type AggregateKey, type WireValue } from '../model/event.js';
 import type { EventRegistry } from '../mapping/event-registry.js';
 import type { Position } from '../model/position.js';
@@ -21,6 +20,7 @@ import { generationText, viewRefOf, type Generation, type RebuildRequest } from 
 import type { Note } from './packed-notes.js';
 import { firstAfter, foldContribution } from './parked.js';
 import type { ProjectionModel } from './projection.js';
+import { isWanted } from './shares.js';
 import { readSources, SOURCES_PACKED } from './source-track.js';
 import type { Touched } from './touched.js';
 import { SETTLED_UP_TO, Track, type Computed } from './track.js';
@@ -190,10 +190,6 @@ function planNote(plan: Plan | null): Note {
   return { key: PLAN, value: plan as unknown as WireValue };
 }
 
-function isWanted(model: ProjectionModel, { type }: AggregateKey): boolean {
-  return !isReserved(type) && (model.types === undefined || model.types.has(type));
-}
-
 /** Aggregates the projection reads: for progress. */
 async function countOf(parts: RebuildParts, model: ProjectionModel, signal: AbortSignal): Promise<number> {
   let count = 0;
@@ -346,4 +342,15 @@ export async function readProgress(
     share: total === 0 ? 0 : Math.min(1, done / total),
     aggregates: total,
   };
+}
+
+/** How far the shares of one view are together: those that are built, as the one that is least far, and what is done of all. */
+export function progressOf(shares: readonly (RebuildProgress | undefined)[]): RebuildProgress | undefined {
+  const building = shares.filter((one) => one !== undefined);
+  const [first] = building;
+  if (first === undefined) return undefined;
+  const least = building.reduce((one, other) => (other.share < one.share ? other : one), first);
+  const done = building.reduce((sum, { share }) => sum + share, shares.length - building.length);
+  const aggregates = building.reduce((sum, one) => sum + one.aggregates, 0);
+  return { ...least, share: done / shares.length, aggregates };
 }

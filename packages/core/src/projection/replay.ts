@@ -56,7 +56,7 @@ export async function replay(
     const keys = await parts.store.scanAggregates(after, AT_ONCE);
     if (keys.length === 0) break;
     after = keys.at(-1)!;
-    const wanted = keys.filter((key) => track.wants(key.type) && !key.type.startsWith('$'));
+    const wanted = keys.filter((key) => track.wants(key));
     if (wanted.length === 0) continue;
     const touched = wanted.map((key): Touched => ({
       text: aggregateKeyText(key.tenant, key.type, key.id),

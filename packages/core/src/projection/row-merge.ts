@@ -85,7 +85,8 @@ export class MergedRow {
       else if (field.additive) values[field.name] = storedOf(field, integer);
       else if (field.merge === 'set') {
         values[field.name] = [...set].sort((a, b) => compareText(a[0], b[0])).map((entry) => entry[1]);
-      } else values[field.name] = best === undefined ? null : best[1];
+      } else if (field.placed === true) values[field.name] = (best as unknown as WireValue | undefined) ?? null;
+      else values[field.name] = best === undefined ? null : best[1];
     }
     return values;
   }

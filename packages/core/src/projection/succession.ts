@@ -16,6 +16,7 @@ import { Lineage } from './lineage.js';
 import type { ProjectionModel } from './projection.js';
 import { buildGeneration, type RebuildOptions, type RebuildParts } from './rebuild.js';
 import { readSources } from './source-track.js';
+import { checkShares, wholeOf } from './shares.js';
 import { Track } from './track.js';
 
 export interface SuccessionOptions extends OwnershipOptions {
@@ -87,6 +88,8 @@ export class Succession {
   /** Claims what is free; `join` then takes it into the loop. */
   async start(): Promise<void> {
     const now = this.parts.clock.now();
+    const wholes = new Set(this.models.map(wholeOf));
+    for (const model of wholes) await checkShares(this.parts.checkpoints, this.generations, model);
     this.lineages = await Promise.all(
       this.models.map(async (model) => {
         const live = await this.generations.open(model.name, model.version, now);
@@ -212,7 +215,7 @@ export class Succession {
   /** How the generation that is read goes to another process; what is built beside it goes with it. */
   private sharing(model: ProjectionModel, live: Generation): Sharing {
     return {
-      group: model.name,
+      group: wholeOf(model).name,
       letGo: async () => {
         await this.loop.letGo(model, live);
         await this.lineages.find((one) => one.model === model)?.switching?.done;

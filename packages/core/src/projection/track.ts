@@ -32,6 +32,7 @@ import { OwnCache } from './own-cache.js';
 import { copyState } from './copy-state.js';
 import type { Note } from './packed-notes.js';
 import type { ProjectionModel, RowsContext } from './projection.js';
+import { isWanted } from './shares.js';
 import { SOURCES_PACKED } from './source-track.js';
 import type { Touched } from './touched.js';
 
@@ -113,8 +114,8 @@ export class Track {
     index: (row, field, options) => this.views.readIndex(this.view, row, field, options),
   };
 
-  wants(type: string): boolean {
-    return this.model.types === undefined || this.model.types.has(type);
+  wants(key: AggregateKey): boolean {
+    return isWanted(this.model, key);
   }
 
   /** Forgets what a failed or fenced transaction may have made wrong. */

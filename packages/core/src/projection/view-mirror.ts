@@ -1,9 +1,10 @@
 /**
  * A view held by somebody who only follows its changes, in this process or another: the same rows as the view's own at
- * every change (law 6). Behind stop 14 of the walk: `for await (const change of view.changes({ from: mirror.sequence })) mirror.apply(change)`.
+ * every change (law 6). Behind stop 14 of the walk: `for await (const change of view.changes({ from: mirror.token })) mirror.apply(change)`.
  */
 import { canonicalJson } from '../model/canonical-json.js';
 import { UnavailableError } from '../model/errors.js';
+import { countOf, covers } from './change-token.js';
 import type { View, ViewChange } from './view.js';
 
 /** Rows read at once when a mirror begins in the middle. */
@@ -16,9 +17,9 @@ interface Held<V> {
 
 export class ViewMirror<V extends object> {
   private readonly held = new Map<string, Held<V>>();
-  private last = 0;
+  private last = '0';
   /** Changes up to here may be in the rows that were read at the beginning already. */
-  private seededUpTo = 0;
+  private seededUpTo = '0';
 
   /**
    * A mirror that begins with the view's rows as they are, for views whose first changes are no longer kept. Without it,
@@ -26,7 +27,7 @@ export class ViewMirror<V extends object> {
    */
   static async of<V extends object>(view: View<V>): Promise<ViewMirror<V>> {
     const mirror = new ViewMirror<V>();
-    mirror.last = await view.lastChange();
+    mirror.last = await view.lastToken();
     let after: string | undefined;
     do {
       const page = await view.find({ limit: PAGE, ...(after === undefined ? {} : { after }) });
@@ -34,12 +35,17 @@ export class ViewMirror<V extends object> {
       after = page.next;
     } while (after !== undefined);
     // What was changed while the rows were read comes again as a change, and may be in them.
-    mirror.seededUpTo = await view.lastChange();
+    mirror.seededUpTo = await view.lastToken();
     return mirror;
   }
 
-  /** The sequence of the last change applied: go on from here, also after a restart that kept the rows with it. */
+  /** The sequence of the last change applied. */
   get sequence(): number {
+    return countOf(this.last);
+  }
+
+  /** Its place: go on from here, also after a restart that kept the rows with it. */
+  get token(): string {
     return this.last;
   }
 
@@ -60,11 +66,12 @@ export class ViewMirror<V extends object> {
    * Takes one change in, in the order of their sequences; one that is known already changes nothing.
    * @throws UnavailableError `CHANGES_TRIMMED` when changes before it are missing, or it retracts what is not held: begin again with `ViewMirror.of`
    */
-  apply(change: ViewChange<V>): void {
-    if (change.sequence <= this.last) return;
+  apply(change: Omit<ViewChange<V>, 'token'> & { readonly token?: string }): void {
+    const { token = String(change.sequence) } = change;
+    if (covers(this.last, token)) return;
     const held = this.held.get(change.key);
-    if (change.sequence > this.seededUpTo) {
-      const differs = change.sequence !== this.last + 1 || text(change.retract) !== text(held?.value ?? null);
+    if (covers(token, this.seededUpTo) && token !== this.seededUpTo) {
+      const differs = change.sequence !== this.sequence + 1 || text(change.retract) !== text(held?.value ?? null);
       if (differs) {
         throw new UnavailableError(
           'CHANGES_TRIMMED',
@@ -73,7 +80,7 @@ export class ViewMirror<V extends object> {
         );
       }
     }
-    this.last = change.sequence;
+    this.last = token;
     if (held !== undefined && held.revision >= change.revision) return;
     if (change.assert === null) this.held.delete(change.key);
     else this.held.set(change.key, { value: change.assert, revision: change.revision });

@@ -8,6 +8,7 @@ import type { EventFeed } from '../ports/event-feed.js';
 import type { Fields, FindOptions, StoredChange, StoredRow, ViewRef, ViewStore } from '../ports/view-store.js';
 import { TAKEN_FROM, type TakenFrom } from './adoption.js';
 import { currentView, viewRefOf } from './generations.js';
+import { countOf, sequencesOf, tokenOf } from './change-token.js';
 import { shownOf } from './merge.js';
 import { formatTime, parseEventTime } from '../model/time.js';
 import { completenessOf, type Completeness } from '../time/completeness.js';
@@ -31,8 +32,10 @@ export interface ViewRow<V> {
 
 /** A change of one row: `retract` is exactly what was asserted before it. Null for a row that was not, or is no more. */
 export interface ViewChange<V> {
-  /** Resume after it: `changes({ from: sequence })`. */
+  /** How many changes there were up to this one; of a view that is kept in shares, in the order of this reader. */
   readonly sequence: number;
+  /** Resume after it: `changes({ from: token })`. Of a view that is one piece the sequence does as well. */
+  readonly token: string;
   readonly key: string;
   readonly revision: number;
   readonly retract: V | null;
@@ -62,15 +65,19 @@ export abstract class View<V extends object = Record<string, WireValue>> {
   abstract find(options?: ViewFind): Promise<ViewPage<V>>;
   /**
    * Every change after `from` (default 0, the first kept; `'now'` for the end), then those to come, until `signal` aborts.
-   * Who applies them holds the same view: skip revisions not above the one known.
-   * @throws UnavailableError `CHANGES_TRIMMED` when changes after `from` are no longer kept: read the view and go on from `'now'`
+   * Who applies them holds the same view: skip revisions not above the one known. Of a view that is kept in shares a change
+   * of one that the merged row does not show comes, too, with the same value before and after.
+   * @throws UnavailableError `CHANGES_TRIMMED` when changes after `from` are no longer kept: read the view and go on from `'now'` ·
+   * InvalidEventError `INVALID_ARGUMENT` for a `from` that is no token of this view
    */
   abstract changes(options?: {
-    readonly from?: number | 'now';
+    readonly from?: number | string;
     readonly signal?: AbortSignal;
   }): AsyncIterable<ViewChange<V>>;
-  /** The sequence of the last change, 0 when there was none. */
+  /** How many changes there were: the sequence of the last one, 0 when there was none. */
   abstract lastChange(): Promise<number>;
+  /** The token of the last change: `changes({ from: token })` tells what comes after it. */
+  abstract lastToken(): Promise<string>;
   /**
    * Resolves when the view holds everything up to the position of a record summary: read your own writes.
    * @throws UnavailableError `TIMEOUT` after `timeoutMs` (default 30,000)
@@ -131,14 +138,14 @@ const MOVED_POLL_MS = 50;
 
 export class StoredView<V extends object> extends View<V> {
   constructor(
-    private readonly model: ProjectionModel,
-    private readonly parts: ViewParts,
+    protected readonly model: ProjectionModel,
+    protected readonly parts: ViewParts,
   ) {
     super();
   }
 
   /** Asked anew by every call: a switch of generations is a switch of all processes. */
-  private ref(): Promise<ViewRef> {
+  protected ref(): Promise<ViewRef> {
     return currentView(this.parts.checkpoints, this.model.name, this.model.version);
   }
 
@@ -167,34 +174,44 @@ export class StoredView<V extends object> extends View<V> {
         : options.descending === true
           ? { to: after, toExclusive: true }
           : { from: after, fromExclusive: true };
-    const ref = await this.ref();
-    const rows = await this.parts.views.findRows(ref, { ...range, ...cursor, limit });
-    const settled = await this.settledIn(ref);
+    const { rows, settled } = await this.findStored({ ...range, ...cursor, limit });
     return {
       rows: rows.map((row) => this.rowOf(row, settled)),
       next: rows.length === limit ? rows.at(-1)!.key : undefined,
     };
   }
 
+  /** As the store has them; `settled` is how far the view was then. @internal */
+  async findStored(options: FindOptions): Promise<{ readonly rows: readonly StoredRow[]; readonly settled: number }> {
+    const ref = await this.ref();
+    const rows = await this.parts.views.findRows(ref, options);
+    return { rows, settled: await this.settledIn(ref) };
+  }
+
   override async *changes(
-    options: { readonly from?: number | 'now'; readonly signal?: AbortSignal } = {},
+    options: { readonly from?: number | string; readonly signal?: AbortSignal } = {},
   ): AsyncIterable<ViewChange<V>> {
     const signal = options.signal ?? new AbortController().signal;
-    let after = options.from === 'now' ? await this.lastChange() : (options.from ?? 0);
+    let [after = 0] = sequencesOf(options.from === 'now' ? await this.lastToken() : (options.from ?? 0), 1);
     while (!signal.aborted) {
       const ref = await this.ref();
       const page = await this.changesAfter(ref, after);
       for (const change of page) {
         if (signal.aborted) return;
         after = change.sequence;
-        yield { ...change, retract: this.shown(change.retract), assert: this.shown(change.assert) };
+        yield {
+          ...change,
+          token: tokenOf([after]),
+          retract: this.shown(change.retract),
+          assert: this.shown(change.assert),
+        };
       }
-      if (page.length === 0) await this.waitForChange(ref, after, signal);
+      if (page.length === 0) await this.waitForChange([ref], [after], signal);
     }
   }
 
   /** A generation that took over begins its changes where those of the one before it end: while that is kept, who is behind reads it. */
-  private async changesAfter(ref: ViewRef, after: number): Promise<readonly StoredChange[]> {
+  protected async changesAfter(ref: ViewRef, after: number): Promise<readonly StoredChange[]> {
     const { views } = this.parts;
     try {
       return await views.readChanges(ref, after, CHANGES_PAGE);
@@ -208,14 +225,19 @@ export class StoredView<V extends object> extends View<V> {
     }
   }
 
-  private async waitForChange(ref: ViewRef, after: number, signal: AbortSignal): Promise<void> {
+  /** Until something may have changed in one of these, or another generation takes over. */
+  protected async waitForChange(
+    refs: readonly ViewRef[],
+    after: readonly number[],
+    signal: AbortSignal,
+  ): Promise<void> {
     const ended = new AbortController();
     const end = (): void => ended.abort();
     signal.addEventListener('abort', end, { once: true });
     try {
       await Promise.race([
-        this.parts.views.waitForChange(ref, after, ended.signal),
-        this.untilMoved(ref, ended.signal),
+        ...refs.map((ref, i) => this.parts.views.waitForChange(ref, after[i]!, ended.signal)),
+        this.untilMoved(refs, ended.signal),
       ]);
     } finally {
       signal.removeEventListener('abort', end);
@@ -223,15 +245,26 @@ export class StoredView<V extends object> extends View<V> {
     }
   }
 
-  private async untilMoved(ref: ViewRef, signal: AbortSignal): Promise<void> {
+  private async untilMoved(refs: readonly ViewRef[], signal: AbortSignal): Promise<void> {
     for (;;) {
       await this.parts.clock.sleep(MOVED_POLL_MS, signal);
-      if (signal.aborted || (await this.ref()).version !== ref.version) return;
+      if (signal.aborted) return;
+      const now = await this.refs();
+      if (refs.some(({ version }, i) => version !== now[i]!.version)) return;
     }
   }
 
+  /** All places of its rows. */
+  protected async refs(): Promise<readonly ViewRef[]> {
+    return [await this.ref()];
+  }
+
   override async lastChange(): Promise<number> {
-    return this.parts.views.lastChange(await this.ref());
+    return countOf(await this.lastToken());
+  }
+
+  override async lastToken(): Promise<string> {
+    return tokenOf(await Promise.all((await this.refs()).map((ref) => this.parts.views.lastChange(ref))));
   }
 
   override async caughtUp(
@@ -244,9 +277,10 @@ export class StoredView<V extends object> extends View<V> {
     const until = clock.monotonicMs() + (options.timeoutMs ?? 30_000);
     for (;;) {
       const step = this.parts.nextStep();
-      const checkpoint = await views.readCheckpoint(await this.ref());
-      if (checkpoint !== undefined && feed.parsePosition(checkpoint).covers(position)) return;
-      if (feed.start().covers(position)) return;
+      const checkpoints = await Promise.all((await this.refs()).map((ref) => views.readCheckpoint(ref)));
+      const isThere = (text: string | undefined): boolean =>
+        text !== undefined && feed.parsePosition(text).covers(position);
+      if (checkpoints.every(isThere) || feed.start().covers(position)) return;
       if (clock.monotonicMs() >= until) {
         throw new UnavailableError(
           'TIMEOUT',
@@ -261,10 +295,10 @@ export class StoredView<V extends object> extends View<V> {
   }
 
   override async settledUpTo(): Promise<number> {
-    return this.settledIn(await this.ref());
+    return Math.min(...(await Promise.all((await this.refs()).map((ref) => this.settledIn(ref)))));
   }
 
-  private async settledIn(ref: ViewRef): Promise<number> {
+  protected async settledIn(ref: ViewRef): Promise<number> {
     const [note] = await this.parts.views.readNotes(ref, SETTLED_UP_TO);
     return (note?.value as number | undefined) ?? Number.NEGATIVE_INFINITY;
   }
@@ -299,12 +333,23 @@ export class StoredView<V extends object> extends View<V> {
   override async completeness(): Promise<Completeness> {
     const { views, checkpoints, clock } = this.parts;
     const time = this.parts.time ?? new TimePolicies({});
-    const ref = await this.ref();
-    const { table } = readSources(time, await views.readNotes(ref, SOURCES_PACKED), false);
-    const settlement = new Settlement(await views.readNotes(ref, SETTLEMENT_NOTES));
-    const found = completenessOf(table, settlement, { now: clock.now() });
+    const found = await Promise.all(
+      (await this.refs()).map(async (ref) => {
+        const { table } = readSources(time, await views.readNotes(ref, SOURCES_PACKED), false);
+        const settlement = new Settlement(await views.readNotes(ref, SETTLEMENT_NOTES));
+        return completenessOf(table, settlement, { now: clock.now() });
+      }),
+    );
+    const upTo = ({ settledUpTo }: Completeness): number => settledUpTo ?? Number.NEGATIVE_INFINITY;
+    // The view is as far as the share that is least far.
+    const least = found.reduce((one, other) => (upTo(other) < upTo(one) ? other : one));
     const counted = await readSourceTable(views, checkpoints, time);
-    return { ...found, gaps: counted.gaps().filter(({ count }) => count > 0) };
+    return {
+      ...least,
+      gaps: counted.gaps().filter(({ count }) => count > 0),
+      parked: found.flatMap(({ parked }) => parked),
+      stragglers: found.flatMap(({ stragglers }) => stragglers),
+    };
   }
 
   override async replay(options: ReplayOptions = {}): Promise<ReplayedView<V>> {
@@ -319,7 +364,7 @@ export class StoredView<V extends object> extends View<V> {
     return { rows, get: (key) => byKey.get(key) };
   }
 
-  private rowOf(row: StoredRow, settled: number): ViewRow<V> {
+  protected rowOf(row: StoredRow, settled: number): ViewRow<V> {
     return {
       key: row.key,
       value: this.shown(row.fields)!,
@@ -328,7 +373,7 @@ export class StoredView<V extends object> extends View<V> {
     };
   }
 
-  private shown(fields: Fields | null): V | null {
+  protected shown(fields: Fields | null): V | null {
     if (fields === null) return null;
     const value: Record<string, WireValue> = {};
     for (const field of this.model.fields) value[field.name] = shownOf(field, fields[field.name]);

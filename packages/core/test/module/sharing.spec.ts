@@ -13,15 +13,13 @@ import {
   EventBus,
   EventFeed,
   EventHandler,
-  inMemory,
   inMemoryRelay,
   Projection,
   Projections,
-  type Layer,
-  type LayerProvider,
   type Rows,
 } from '@concursus/core';
 import { ManualClock } from '@concursus/testing';
+import { shared } from './shared-memory.js';
 
 @Event()
 class Moved {
@@ -49,19 +47,6 @@ function viewOf(name: string): Type {
     }
   }
   return ByName;
-}
-
-/** One layer for all applications, closed with the last. */
-function shared(): LayerProvider<'persistent'> {
-  const provider = inMemory();
-  let layer: Layer<'persistent'> | undefined;
-  return {
-    ...provider,
-    create: (context) => {
-      layer ??= provider.create(context) as Layer<'persistent'>;
-      return { ...layer, connect: async () => undefined, close: async () => undefined };
-    },
-  };
 }
 
 it('spreads views, handlers and relays, and moves them without a loss or a repeat', async () => {

@@ -17,6 +17,7 @@ import {
   type HandlerMeta,
   type Layer,
   type LayerLogger,
+  type LayerProvider,
   type PersistentPorts,
   type ProjectionModel,
   type RunnerOptions,
@@ -106,6 +107,7 @@ export interface World {
     view: new () => object,
     handlers?: Readonly<Record<string, EventClass>>,
     name?: string,
+    shares?: number,
   ): ProjectionModel;
   close(): Promise<void>;
 }
@@ -115,20 +117,22 @@ export interface WorldOptions {
   readonly changesKept?: number;
   /** Bulbs of another kind. */
   readonly bulb?: typeof Bulb;
+  /** Another store than memory, with nothing in this context. */
+  readonly persistent?: LayerProvider<'persistent'>;
+  readonly context?: string;
 }
 
 export async function world(options: WorldOptions = {}): Promise<World> {
   const { bulb = Bulb } = options;
   const clock = options.clock ?? new SystemClock();
   const logger = new QuietLogger();
-  const layer = (await inMemory(options.changesKept === undefined ? {} : { changesKept: options.changesKept }).create({
-    context: 'spec',
-    clock,
-    logger,
-  })) as Layer<'persistent'>;
+  const { context = 'spec' } = options;
+  const persistent =
+    options.persistent ?? inMemory(options.changesKept === undefined ? {} : { changesKept: options.changesKept });
+  const layer = await persistent.create({ context, clock, logger });
   await layer.connect();
   const { ports } = layer;
-  const registry = new EventRegistry('spec', [bulb]);
+  const registry = new EventRegistry(context, [bulb]);
   const histories = new Histories(ports.eventStore, registry, clock);
   const scratch = () => {
     const other = inMemory().create({ context: 'scratch', clock, logger }) as Layer<'persistent'>;
@@ -164,9 +168,9 @@ export async function world(options: WorldOptions = {}): Promise<World> {
       const runner = new ProjectionRunner(own, models, runnerOptions);
       return { runner, projections: new Projections(own, runner, scratch) };
     },
-    model(cls, view, handlers = {}, name = 'spec') {
+    model(cls, view, handlers = {}, name = 'spec', shares = 1) {
       const instance = new cls();
-      const meta = { name, version: 1, of: Bulb, view };
+      const meta = { name, version: 1, of: Bulb, view, shares };
       const methods: HandlerMeta[] = Object.entries(handlers).map(([method, event]) => ({
         method,
         event,

@@ -14,6 +14,7 @@ const change = (
   assert: number | null,
 ): ViewChange<Cell> => ({
   sequence,
+  token: String(sequence),
   key,
   revision,
   retract: retract === null ? null : { n: retract },
@@ -57,9 +58,9 @@ describe('a mirror', () => {
 
   it('begins in the middle with rows that moved while they were read', async () => {
     // Change 8 came between the first look at the changes and the rows; 9 comes afterwards.
-    const lasts = [7, 8];
+    const lasts = ['7', '8'];
     const view = {
-      lastChange: async () => lasts.shift()!,
+      lastToken: async () => lasts.shift()!,
       find: async () => ({ rows: [{ key: 'a', value: { n: 2 }, revision: 2 }], next: undefined }),
     } as unknown as View<Cell>;
     const mirror = await ViewMirror.of(view);
