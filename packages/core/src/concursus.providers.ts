@@ -19,6 +19,7 @@ import { Quarantine } from './ports/quarantine.js';
 import { SnapshotStore } from './ports/snapshot-store.js';
 import { TransientCache } from './ports/transient-cache.js';
 import { ViewStore } from './ports/view-store.js';
+import { FeedPages } from './processing/feed-pages.js';
 import { ParkedEvents } from './processing/parked-events.js';
 import { Auditor } from './projection/auditor.js';
 import { ProjectionRunner, type RunnerParts } from './projection/projection-runner.js';
@@ -198,6 +199,7 @@ export function services(context: string): Provider[] {
           onWatermark: (upTo) => (made.settled.upTo = upTo),
           store,
           feed,
+          pages: new FeedPages(feed, clock),
           views,
           checkpoints,
           clock,
@@ -306,6 +308,7 @@ export function services(context: string): Provider[] {
           store,
           views,
           feed,
+          pages: running.parts.pages,
           checkpoints,
           clock,
           snapshots,

@@ -25,6 +25,7 @@ import type { EventFeed } from './ports/event-feed.js';
 import type { EventStore } from './ports/event-store.js';
 import type { ViewStore } from './ports/view-store.js';
 import type { FairShares } from './processing/fair-shares.js';
+import type { FeedPages } from './processing/feed-pages.js';
 import { HandlerRunner } from './processing/handler-runner.js';
 import type { WatermarkFactory } from './processing/watermark-source.js';
 import type { ProjectionRunner } from './projection/projection-runner.js';
@@ -56,6 +57,8 @@ export interface RuntimeParts {
   /** How persistent handlers learn what is settled. */
   readonly watermarks?: WatermarkFactory;
   readonly feed: EventFeed;
+  /** Pages of it that projections, handlers and what settles share. */
+  readonly pages: FeedPages | undefined;
   readonly checkpoints: CheckpointStore;
   readonly clock: Clock;
   readonly snapshots: Snapshots | undefined;
@@ -172,6 +175,7 @@ export class Concursus
         views: this.parts.views,
         ...(this.parts.watermarks === undefined ? {} : { watermarks: this.parts.watermarks }),
         feed: this.parts.feed,
+        pages: this.parts.pages,
         checkpoints: this.parts.checkpoints,
         clock: this.parts.clock,
         logger: this.logger,

@@ -259,6 +259,7 @@ export {
 } from './processing/parked-events.js';
 export type { EntryKind } from './processing/effect-window.js';
 export type { DiscardedEvent, ParkedError, ParkedEvent } from './processing/parking.js';
+export { FeedPages, type FeedReader } from './processing/feed-pages.js';
 export type { WatermarkFactory, WatermarkSource } from './processing/watermark-source.js';
 export {
   ConsumerModel,

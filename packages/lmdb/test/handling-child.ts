@@ -4,7 +4,7 @@
  */
 import { appendFileSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
-import type { EffectContext, WatermarkFactory } from '@concursus/core';
+import type { EffectContext, Fact, WatermarkFactory } from '@concursus/core';
 import { consume } from './consuming.js';
 import { IN_FLIGHT_MAX, lampRegistry, openLayer } from './support.js';
 
@@ -16,12 +16,14 @@ const model = lampRegistry().aggregates.values().next().value!.events.get('screw
 const watermarks: WatermarkFactory = (notes) => {
   let watermark = (notes[0]?.value ?? Number.NEGATIVE_INFINITY) as number;
   let changed = false;
+  const take = (fact: Fact): void => {
+    if (fact.eventTime - 50 <= watermark) return;
+    watermark = fact.eventTime - 50;
+    changed = true;
+  };
   return {
-    take: (fact) => {
-      if (fact.eventTime - 50 <= watermark) return;
-      watermark = fact.eventTime - 50;
-      changed = true;
-    },
+    take,
+    takePage: (facts) => facts.forEach(take),
     get inputWatermark() {
       return watermark;
     },

@@ -10,6 +10,7 @@ import {
   ProjectionRunner,
   States,
   SystemClock,
+  type FeedPages,
   type Layer,
   type LayerProvider,
   type PersistentPorts,
@@ -87,6 +88,7 @@ export function runnerOf(
   projections: readonly ProjectionClass[],
   target: ViewTarget = road.ports,
   options: RunnerOptions = {},
+  pages?: FeedPages,
 ): ProjectionRunner {
   const models = projections.map((cls) => {
     const meta = projectionMetaOf(cls)!;
@@ -97,6 +99,7 @@ export function runnerOf(
     {
       store: road.ports.eventStore,
       feed: road.ports.eventFeed,
+      pages,
       views: target.viewStore,
       checkpoints: target.checkpointStore,
       registry: road.registry,

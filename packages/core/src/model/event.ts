@@ -125,6 +125,11 @@ export class Fact {
     return (this.text ??= canonicalJson(this.held));
   }
 
+  /** @internal Characters of its content, as far as it is held as text: what a durable store gave is. */
+  get textLength(): number {
+    return this.text === undefined ? 0 : this.text.length;
+  }
+
   /** The parameters in wire form. Shared by all readers: never change them; `hydrate` gives a handler its own copy. Those of a fact just received are frozen. */
   get parameters(): Parameters {
     const parameters = this.wire;

@@ -8,6 +8,7 @@ import type { EffectLedger } from './effect-ledger.js';
 import type { Plan } from './effect-plan.js';
 import type { EffectWindow, Entry } from './effect-window.js';
 import type { Intake } from './feed-intake.js';
+import type { FeedReader } from './feed-pages.js';
 import { RETRY_DEFAULTS } from './retry-policy.js';
 import type { WatermarkSource } from './watermark-source.js';
 
@@ -49,6 +50,8 @@ export abstract class ConsumerModel {
 export interface WorkParts {
   readonly store: EventStore;
   readonly feed: EventFeed;
+  /** Where it reads the feed. */
+  readonly pages: FeedReader;
   readonly views: ViewStore;
   readonly context: string;
   readonly logger: LayerLogger;

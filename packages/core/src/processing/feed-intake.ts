@@ -9,6 +9,7 @@ import type { EventFeed } from '../ports/event-feed.js';
 import type { EffectLedger } from './effect-ledger.js';
 import type { EffectWindow, Entry, Origin } from './effect-window.js';
 import { effectKey, refOf } from './fact-ref.js';
+import type { FeedReader } from './feed-pages.js';
 import type { HandlerModel } from './handlers.js';
 
 /** Facts of one page: the checkpoint moves by pages, and the ledger bridges the rest. */
@@ -50,7 +51,7 @@ export class FeedIntake implements Intake {
   atEnd = false;
   /** Corrections of handled events that no method of this handler takes, since it was taken up. */
   uncorrected = 0;
-  private readonly pages: Page[] = [];
+  private readonly taken: Page[] = [];
   private readonly pageOf = new Map<string, Page>();
   private readonly origin: Origin = {
     leave: (entry) => this.leave(entry),
@@ -58,7 +59,8 @@ export class FeedIntake implements Intake {
   };
 
   constructor(
-    private readonly feed: EventFeed,
+    feed: EventFeed,
+    private readonly pages: FeedReader,
     private readonly context: string,
     private readonly model: HandlerModel,
     private readonly ledger: EffectLedger,
@@ -72,7 +74,7 @@ export class FeedIntake implements Intake {
     this.more = false;
     this.atEnd = false;
     for (let n = 0; n < PAGES && this.hasRoom; n++) {
-      const page = await this.feed.read(this.position, PAGE);
+      const page = await this.pages.read(this.position, PAGE, { accepts: WINDOW_FACTS });
       if (page.facts.length === 0 && this.position.covers(page.next)) {
         this.atEnd = true;
         return;
@@ -90,7 +92,7 @@ export class FeedIntake implements Intake {
 
   private take(facts: readonly Fact[], next: Position): void {
     const page: Page = { next, left: 0, keys: [] };
-    this.pages.push(page);
+    this.taken.push(page);
     for (const fact of facts) {
       const kind = this.model.kindOf(fact);
       if (kind === undefined) continue;
@@ -149,8 +151,8 @@ export class FeedIntake implements Intake {
   /** The checkpoint moves up to the first page that is not all done or parked: nothing is passed over. */
   beforeSave(): void {
     let passed: Page | undefined;
-    while (this.pages[0]?.left === 0) {
-      passed = this.pages.shift()!;
+    while (this.taken[0]?.left === 0) {
+      passed = this.taken.shift()!;
       for (const key of passed.keys) this.ledger.forget(key);
     }
     if (passed !== undefined) this.ledger.moveTo(passed.next.toString());

@@ -5,18 +5,21 @@
 import { ConflictError } from '../model/errors.js';
 import type { CheckpointStore } from '../ports/checkpoint-store.js';
 import { ConsumerModel, type Schedule } from './consumer-model.js';
+import { FeedPages } from './feed-pages.js';
 import { HandlerModel, type HandlerConsumer } from './handlers.js';
 import { HandlerSession, type SessionParts } from './handler-session.js';
 import { Ownership, type OwnershipOptions } from './ownership.js';
 import { Mailbox, type ParkedRequest } from './parked-mailbox.js';
 import { nothingSettles, type WatermarkFactory } from './watermark-source.js';
 
-export interface HandlerRunnerParts extends Omit<SessionParts, 'watermarks' | 'parkedMax'> {
+export interface HandlerRunnerParts extends Omit<SessionParts, 'watermarks' | 'parkedMax' | 'pages'> {
   readonly checkpoints: CheckpointStore;
   /** A name no other process has. */
   readonly process: string;
   /** How persistent handlers learn what is settled. Without it nothing settles. */
   readonly watermarks?: WatermarkFactory;
+  /** Pages of this feed that others of the process read, too. Without it they are shared by these names. */
+  readonly pages?: FeedPages | undefined;
 }
 
 export interface HandlerRunnerOptions extends OwnershipOptions {
@@ -55,7 +58,8 @@ export class HandlerRunner {
   private readonly working = new Map<string, Promise<void>>();
   /** Aborted when an owner row was won or lost, and for good when all stops: one signal, since a lasting one would remember every wait. */
   private changed = new AbortController();
-  private readonly session: SessionParts;
+  private readonly session: Omit<SessionParts, 'pages'>;
+  private readonly pages: FeedPages;
 
   constructor(
     private readonly parts: HandlerRunnerParts,
@@ -64,6 +68,7 @@ export class HandlerRunner {
   ) {
     const { watermarks = nothingSettles } = parts;
     this.session = { ...parts, watermarks, parkedMax: options.parkedMax ?? 100_000 };
+    this.pages = parts.pages ?? new FeedPages(parts.feed, parts.clock);
     this.models = consumers.map((one) => (one instanceof ConsumerModel ? one : new HandlerModel(one)));
     this.mailbox = new Mailbox(parts.checkpoints, parts.clock);
     this.ownership = new Ownership(
@@ -201,12 +206,15 @@ export class HandlerRunner {
     await this.begin(model, epoch);
     const checkpoint = await views.readCheckpoint(model.view);
     if (checkpoint === undefined) return; // the name was lost meanwhile
-    const session = await HandlerSession.open(this.session, model, epoch, checkpoint);
-    if (this.stopping.signal.aborted || this.ownership.held(model.ownerName)?.epoch !== epoch) return;
-    this.sessions.set(model.name, session);
+    const pages = this.pages.reader();
+    let session: HandlerSession | undefined;
     try {
+      session = await HandlerSession.open({ ...this.session, pages }, model, epoch, checkpoint);
+      if (this.stopping.signal.aborted || this.ownership.held(model.ownerName)?.epoch !== epoch) return;
+      this.sessions.set(model.name, session);
       await session.run();
     } finally {
+      pages.close();
       if (this.sessions.get(model.name) === session) this.sessions.delete(model.name);
     }
   }

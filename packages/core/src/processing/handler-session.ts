@@ -14,6 +14,7 @@ import { WorkModel, type ConsumerModel } from './consumer-model.js';
 import { EffectPlan, type Call, type Plan } from './effect-plan.js';
 import { EffectWindow, type Entry } from './effect-window.js';
 import { FeedIntake, type Intake } from './feed-intake.js';
+import type { FeedReader } from './feed-pages.js';
 import { HandlerModel } from './handlers.js';
 import { ParkedRetry } from './parked-retry.js';
 import { Parking } from './parking.js';
@@ -24,6 +25,8 @@ import type { WatermarkFactory, WatermarkSource } from './watermark-source.js';
 export interface SessionParts {
   readonly store: EventStore;
   readonly feed: EventFeed;
+  /** Where it reads the feed. */
+  readonly pages: FeedReader;
   readonly views: ViewStore;
   readonly clock: Clock;
   readonly logger: LayerLogger;
@@ -74,7 +77,7 @@ export class HandlerSession {
     checkpoint: string,
   ): Promise<HandlerSession> {
     const session = new HandlerSession(parts, model, epoch);
-    const { views, feed, store, context } = parts;
+    const { views, feed, pages, store, context } = parts;
     const ledger = await EffectLedger.open(parts, model, epoch, checkpoint);
     const parking = await Parking.open(views, feed, model.view, ledger);
     const accept = (entry: Entry): void => session.accept(entry);
@@ -88,7 +91,18 @@ export class HandlerSession {
     if (model instanceof WorkModel) {
       const { window } = session;
       const { logger } = parts;
-      const opened = { store, feed, views, context, logger, ledger, window, accept, watermark: await watermark() };
+      const opened = {
+        store,
+        feed,
+        pages,
+        views,
+        context,
+        logger,
+        ledger,
+        window,
+        accept,
+        watermark: await watermark(),
+      };
       const work = await model.open(opened);
       session.plan = work.plan;
       session.intake = work.intake;
@@ -105,9 +119,9 @@ export class HandlerSession {
     });
     session.plan = plan;
     if (model.schedule === 'durable') {
-      session.intake = new FeedIntake(feed, context, model, ledger, session.window, accept);
+      session.intake = new FeedIntake(feed, pages, context, model, ledger, session.window, accept);
     } else {
-      const queueParts = { store, feed, views, context, watermark: await watermark(), plan };
+      const queueParts = { store, feed, pages, views, context, watermark: await watermark(), plan };
       session.intake = await PersistentQueue.open(queueParts, model, ledger, session.window, accept);
     }
     return session;

@@ -30,6 +30,7 @@ import {
 import type { EffectWindow, Entry, Origin } from './effect-window.js';
 import { correctionKey, effectKey, momentOf, refOf, type FactRef } from './fact-ref.js';
 import { WINDOW_CHARACTERS, WINDOW_FACTS, type Intake } from './feed-intake.js';
+import type { FeedReader } from './feed-pages.js';
 import type { HandlerModel } from './handlers.js';
 import type { WatermarkSource } from './watermark-source.js';
 
@@ -68,6 +69,7 @@ type Prepared = { readonly fact: Fact } & (
 export interface QueueParts {
   readonly store: EventStore;
   readonly feed: EventFeed;
+  readonly pages: FeedReader;
   readonly views: ViewStore;
   readonly context: string;
   readonly watermark: WatermarkSource;
@@ -132,7 +134,7 @@ export class PersistentQueue implements Intake {
 
   async fill(): Promise<void> {
     const released = await this.release();
-    const page = await this.parts.feed.read(this.position, PAGE);
+    const page = await this.parts.pages.read(this.position, PAGE, { accepts: WINDOW_FACTS });
     this.atEnd = page.facts.length === 0 && this.position.covers(page.next);
     if (!this.atEnd) {
       // Everything is read first: what follows happens as a whole or not at all.

@@ -5,6 +5,8 @@ import type { Fact } from '../model/event.js';
 export interface WatermarkSource {
   /** The next fact of the feed. */
   take(fact: Fact): void;
+  /** The next facts of the feed: as `take` of each, for who asks for the watermark behind all of them only. */
+  takePage(facts: readonly Fact[]): void;
   /** Epoch milliseconds up to which nothing is expected any more; `-Infinity` while nothing settles. It never moves back. */
   readonly inputWatermark: number;
   /** Notes to be saved with the checkpoint that stands behind what was taken. */
@@ -21,6 +23,7 @@ export type WatermarkFactory = (
 /** No source is declared: nothing settles. */
 export const nothingSettles: WatermarkFactory = () => ({
   take: () => undefined,
+  takePage: () => undefined,
   inputWatermark: Number.NEGATIVE_INFINITY,
   changes: () => [],
   saved: () => undefined,

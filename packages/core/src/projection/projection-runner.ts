@@ -10,6 +10,7 @@
 import { aggregateKeyText, type AggregateKey } from '../model/event.js';
 import { ConflictError } from '../model/errors.js';
 import type { Position } from '../model/position.js';
+import { FeedPages, type FeedReader } from '../processing/feed-pages.js';
 import type { Snapshots } from '../query/snapshots.js';
 import { TimePolicies } from '../time/time-options.js';
 import { FoldCache } from './fold-cache.js';
@@ -35,6 +36,8 @@ export interface RunnerOptions extends SuccessionOptions {
 export interface RunnerParts extends SuccessionParts {
   /** Where folds of long histories may start. */
   readonly snapshots?: Snapshots | undefined;
+  /** Pages of the feed that others of the process read, too. */
+  readonly pages?: FeedPages | undefined;
   /** Told how far the input watermark is, after each step. */
   readonly onWatermark?: ((inputWatermark: number) => void) | undefined;
 }
@@ -91,6 +94,9 @@ export class ProjectionRunner {
   private readonly pageSize: number;
   private readonly catchUpPageSize: number;
   private readonly backOffMs: number;
+  private readonly pages: FeedPages;
+  /** While it runs. */
+  private reader: FeedReader | undefined;
 
   constructor(
     private readonly parts: RunnerParts,
@@ -101,6 +107,7 @@ export class ProjectionRunner {
     this.pageSize = options.pageSize ?? 1_000;
     this.catchUpPageSize = options.catchUpPageSize ?? this.pageSize * 8;
     this.backOffMs = options.backOffMs ?? 50;
+    this.pages = parts.pages ?? new FeedPages(parts.feed, parts.clock);
     this.succession = new Succession(
       parts,
       models,
@@ -127,6 +134,7 @@ export class ProjectionRunner {
   async start(): Promise<void> {
     if (this.models.length === 0) return;
     await this.succession.start();
+    this.reader = this.pages.reader();
     this.running = this.loop();
   }
 
@@ -142,6 +150,7 @@ export class ProjectionRunner {
     this.succession.abort();
     await this.running;
     for (const gone of this.goings.splice(0)) gone();
+    this.reader?.close();
     await this.succession.stop();
     for (const retry of [...this.retries.splice(0), ...this.deferred.splice(0)]) retry.done(0);
     this.progressed();
@@ -389,13 +398,14 @@ export class ProjectionRunner {
     const { feed } = this.parts;
     const page =
       leader === 'none'
-        ? await feed.read(from, group.pageSize)
+        ? await this.reader!.read(from, group.pageSize, { accepts: this.catchUpPageSize })
         : from.covers(leader.position)
           ? undefined
           : await readUpTo(feed, from, leader.position, group.pageSize);
     if (page === undefined || (page.facts.length === 0 && from.covers(page.next))) return undefined;
     // Larger steps while there is much to catch up with: a history folds once a step, and a row is written once.
-    group.pageSize = page.atEnd ? this.pageSize : Math.min(group.pageSize * 2, this.catchUpPageSize);
+    const isBehind = !page.atEnd && page.facts.length >= this.pageSize;
+    group.pageSize = isBehind ? Math.min(group.pageSize * 2, this.catchUpPageSize) : this.pageSize;
     group.sources ??= await this.sourcesOf(group);
     const touched = group.aggregates.of(page.facts);
     const parts = await foldPage(this.parts, group.tracks, group.folds, touched, page.next);

@@ -53,7 +53,7 @@ export class SourceTrack {
   /** Takes the next page; what is returned belongs into the commits of that page. A step that is not committed ends the track: make it anew from a view's notes. */
   take(facts: readonly Fact[]): StepTime {
     const { table } = this;
-    for (let i = 0; i < facts.length; i++) table.take(facts[i]!);
+    table.takePage(facts);
     const watermarks: Note[] = [];
     const statistics: Note[] = [];
     for (const note of table.changes()) (note.key.startsWith(SOURCE_NOTES) ? watermarks : statistics).push(note);

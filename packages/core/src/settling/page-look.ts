@@ -10,6 +10,7 @@ import { aggregateKeyOf, aggregateKeyText, type AggregateKey, type Fact } from '
 import type { Position } from '../model/position.js';
 import type { WorkParts } from '../processing/consumer-model.js';
 import { LruMap } from '../processing/lru.js';
+import { factsOfType, type FactsOfType } from '../processing/page-facts.js';
 import { timeOrder } from '../processing/persistent-queue.js';
 import { isPassing } from '../processing/retry-policy.js';
 import { ITEMS_MAX, settlingItems, type Settling } from '../time/settled-items.js';
@@ -59,8 +60,10 @@ export class PageLook {
 
   /** Aggregates of which an event of the page concerns what settles, in the order of these. */
   async at(facts: readonly Fact[], upTo: Position): Promise<readonly Looked[]> {
+    const own = factsOfType(facts, this.model.aggregate.type);
+    if (own === undefined || !this.mayConcern(own)) return [];
     const byAggregate = new Map<string, Fact[]>();
-    for (const fact of facts) {
+    for (const fact of own.facts) {
       if (!this.concerns(fact)) continue;
       const text = aggregateKeyText(fact.tenant, fact.aggregateType, fact.aggregateId);
       const list = byAggregate.get(text);
@@ -130,10 +133,17 @@ export class PageLook {
     this.revised = true;
   }
 
-  /** Deadlines look at some events only. */
+  /** Deadlines look at some events only; most pages have none of them. */
+  private mayConcern({ names, hasCorrections }: FactsOfType): boolean {
+    const { settling } = this.model;
+    if (settling.kind !== 'deadline' || hasCorrections) return true;
+    for (const name of names) if (settling.after.has(name) || settling.unless.has(name)) return true;
+    return false;
+  }
+
+  /** A fact of the aggregate's type. */
   private concerns(fact: Fact): boolean {
-    const { settling, aggregate } = this.model;
-    if (fact.aggregateType !== aggregate.type) return false;
+    const { settling } = this.model;
     if (settling.kind !== 'deadline') return true;
     const name = isCorrection(fact) ? correctionOf(fact).target.name : fact.name;
     return settling.after.has(name) || settling.unless.has(name);

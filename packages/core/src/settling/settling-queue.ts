@@ -37,17 +37,24 @@ import type { SettlingPlan } from './settling-plan.js';
 import type { ToldStates } from './told-states.js';
 import type { ItemNow } from './touched-items.js';
 
-/** Facts, timers or calls taken at once. */
+/** Timers or calls taken at once. */
 const PAGE = 250;
-/** Facts of one step while there is more to read: steps double up to it, as each costs a commit. */
-const PAGE_BEHIND = 2_000;
+/** Facts of one step; while there is more to read, steps double up to the second, as each costs a commit. As projections step, so that they share pages. */
+const FACTS = 1_000;
+const FACTS_BEHIND = 8_000;
 
 export class SettlingQueue implements Intake {
   position: Position;
   more = true;
   atEnd = false;
   private cursor: string | undefined;
-  private pageSize = PAGE;
+  private pageSize = FACTS;
+  /** The queue may hold something behind the cursor. */
+  private mayHold = true;
+  /** Something was put into the queue and is not saved. */
+  private enqueued = false;
+  /** No timer is due before it. */
+  private nextTimer = Number.NEGATIVE_INFINITY;
   /** Something was staged and is not saved: the view is not read for timers meanwhile. */
   private staged = false;
   private readonly origin: Origin = {
@@ -103,13 +110,15 @@ export class SettlingQueue implements Intake {
     this.more = true;
     if (this.staged) return;
     if ((await this.release()) || (await this.forget())) return;
-    const page = await this.parts.feed.read(this.position, this.pageSize);
+    const { pages, window } = this.parts;
+    const page = await pages.read(this.position, this.pageSize, { accepts: FACTS_BEHIND, waits: window.size === 0 });
     this.atEnd = page.facts.length === 0 && this.position.covers(page.next);
     if (!this.atEnd) {
       // Everything is read first: what follows happens as a whole or not at all.
       const looked = await this.page.at(page.facts, page.next);
-      this.pageSize = page.atEnd ? PAGE : Math.min(this.pageSize * 2, PAGE_BEHIND);
-      for (const fact of page.facts) this.parts.watermark.take(fact);
+      const isBehind = !page.atEnd && page.facts.length >= FACTS;
+      this.pageSize = isBehind ? Math.min(this.pageSize * 2, FACTS_BEHIND) : FACTS;
+      this.parts.watermark.takePage(page.facts);
       this.position = page.next;
       this.settlement.advance(this.parts.watermark.inputWatermark);
       for (const one of looked) this.put(one);
@@ -131,13 +140,15 @@ export class SettlingQueue implements Intake {
     this.parts.watermark.saved();
     this.settlement.saved();
     this.staged = false;
+    if (this.enqueued) this.mayHold = true;
+    this.enqueued = false;
   }
 
   /** Takes what is to be told into the window; true when there is more than it has room for now. */
   private async load(): Promise<boolean> {
     const { window, views, ledger } = this.parts;
     const room = WINDOW_FACTS - window.size;
-    if (room <= 0 || window.characters >= WINDOW_CHARACTERS) return false;
+    if (!this.mayHold || room <= 0 || window.characters >= WINDOW_CHARACTERS) return false;
     const limit = Math.min(room, PAGE);
     const options = this.cursor === undefined ? { limit } : { limit, after: this.cursor };
     const entries = await views.readIndex(this.model.view, QUEUE, '', options);
@@ -145,7 +156,8 @@ export class SettlingQueue implements Intake {
       this.cursor = order;
       if (ledger.pending(QUEUE, order) !== null) this.parts.accept(this.entryOf(order, value));
     }
-    return entries.length === limit && window.size < WINDOW_FACTS;
+    this.mayHold = entries.length === limit;
+    return this.mayHold && window.size < WINDOW_FACTS;
   }
 
   private entryOf(order: string, value: WireValue): Entry {
@@ -188,11 +200,15 @@ export class SettlingQueue implements Intake {
     if (!Number.isFinite(line) || (this.silentUpTo !== undefined && !this.position.covers(this.silentUpTo)))
       return false;
     this.silentUpTo = undefined;
+    if (line < this.nextTimer) return false;
     const timers = await this.parts.views.readIndex(this.model.view, DUE, '', { limit: PAGE });
     const { ledger } = this.parts;
     for (const { order, value } of timers) {
       const { aggregate, ...item } = value as unknown as Timer;
-      if (item.settlesAt > line) break;
+      if (item.settlesAt > line) {
+        this.nextTimer = item.settlesAt;
+        return this.staged;
+      }
       const [tenant, type, id] = aggregate;
       const place = placeOf(this.model.settling, item);
       ledger.remove(DUE, order);
@@ -205,6 +221,7 @@ export class SettlingQueue implements Intake {
       if (this.model.consumer.settled !== undefined) this.enqueue('settled', aggregate, item, [], [spanOf(item)]);
       this.staged = true;
     }
+    if (timers.length < PAGE) this.nextTimer = Number.POSITIVE_INFINITY;
     return this.staged;
   }
 
@@ -238,6 +255,7 @@ export class SettlingQueue implements Intake {
     };
     ledger.put(QUEUE, integerOrder(this.number++), queued as unknown as WireValue);
     ledger.note('queue', this.number);
+    this.enqueued = true;
   }
 
   /** Puts the timers of one aggregate right, and queues what was told and is not so any more; nothing is awaited here. */
@@ -318,7 +336,10 @@ export class SettlingQueue implements Intake {
       const order = timerOrder(settlesAt, text, place);
       const timer = { aggregate, key, from, to, settlesAt, revision } satisfies Timer as unknown as WireValue;
       ledger.put(ITEMS, `${text}\u0000${place}`, item as unknown as WireValue);
-      if (!told) ledger.put(DUE, order, timer);
+      if (!told) {
+        ledger.put(DUE, order, timer);
+        this.nextTimer = Math.min(this.nextTimer, settlesAt);
+      }
       if (settling.kind === 'deadline') ledger.put(DEADLINES, order, timer);
     }
     this.page.remember(looked, revision, items);

@@ -15,6 +15,7 @@
 import { CORRECTION, effectTimeOf } from '../model/correction.js';
 import type { Fact, WireValue } from '../model/event.js';
 import { SequenceGaps, type Gaps } from './sequence-gaps.js';
+import { channelOfFact, stretchesOf, type Stretch } from './page-sources.js';
 import { isReserved, readSourceFact, type SourceFact } from './source-facts.js';
 import {
   channelOf,
@@ -64,6 +65,8 @@ export class SourceTable {
   private last: Source | undefined = undefined;
   /** The active source with the least watermark. */
   private holder: Source | undefined = undefined;
+  /** Up to this processing time no source that counts expires, whatever comes; it only grows while none begins to count. */
+  private noneExpiresUpTo = NEVER;
   private dirty: Source[] = [];
   private dirtyGaps: Stream[] = [];
   private readonly removed = new Set<string>();
@@ -139,8 +142,8 @@ export class SourceTable {
       this.takeReserved(fact);
       return;
     }
-    const { metadata, streamId, processedAt } = fact;
-    const channel = metadata === undefined ? '' : (metadata['channel'] ?? '');
+    const { streamId, processedAt } = fact;
+    const channel = channelOfFact(fact);
     let source = this.last;
     if (source === undefined || source.stream !== streamId || source.channel !== channel) {
       source = this.find(streamId, channel);
@@ -178,6 +181,60 @@ export class SourceTable {
     }
     const { holder } = this;
     if (holder !== undefined && processedAt - holder.seenAt > holder.expireAfterMs) this.expire(processedAt);
+  }
+
+  /**
+   * Takes the next facts of the feed, as `take` of each does. Only at the end of them is the input watermark that of all:
+   * what several tables take of one page is looked through once.
+   */
+  takePage(facts: readonly Fact[]): void {
+    for (const stretch of this.withStatistics ? [] : stretchesOf(facts)) {
+      if (stretch.sources !== undefined && this.takeStretch(stretch.sources, stretch)) continue;
+      for (let i = stretch.from; i < stretch.to; i++) this.take(facts[i]!);
+    }
+    // Lateness and gaps are counted fact by fact.
+    if (this.withStatistics) for (let i = 0; i < facts.length; i++) this.take(facts[i]!);
+  }
+
+  /**
+   * Events of sources that all count: nothing but the newest of each matters, in whatever order they came. False, and nothing
+   * taken, when an event may be ahead of the clock, a source may come or return, or one may expire on the way.
+   */
+  private takeStretch(stretches: NonNullable<Stretch['sources']>, { aheadMs, processedAt }: Stretch): boolean {
+    if (aheadMs > this.maxSkewMs || this.mayExpire(processedAt)) return false;
+    const found: Source[] = [];
+    for (const { stream, channel } of stretches) {
+      const source = this.find(stream, channel);
+      if (source === undefined || !source.counts) return false;
+      found.push(source);
+    }
+    for (let i = 0; i < found.length; i++) {
+      const source = found[i]!;
+      const { newest, processedAt: at } = stretches[i]!;
+      this.touch(source);
+      source.reported = true;
+      if (at > source.eventAt) {
+        source.eventAt = at;
+        if (at > source.seenAt) source.seenAt = at;
+      }
+      if (newest > this.greatest) this.greatest = newest;
+      if (newest <= source.newest) continue;
+      source.newest = newest;
+      source.w = Math.max(source.w, newest - source.reachMs);
+    }
+    this.settle();
+    return true;
+  }
+
+  /** Whether some source may go without a word for longer than its policy allows, up to then. */
+  private mayExpire(processedAt: number): boolean {
+    if (processedAt <= this.noneExpiresUpTo) return false;
+    let upTo = Number.POSITIVE_INFINITY;
+    for (const { counts, seenAt, expireAfterMs } of this.all()) {
+      if (counts && expireAfterMs !== Number.POSITIVE_INFINITY) upTo = Math.min(upTo, seenAt + expireAfterMs);
+    }
+    this.noneExpiresUpTo = upTo;
+    return processedAt > upTo;
   }
 
   /** All sources, ordered by stream and channel. */
@@ -339,6 +396,7 @@ export class SourceTable {
     source.idle = false;
     source.retired = false;
     source.counts = true;
+    this.noneExpiresUpTo = NEVER;
     this.heap.add(source);
     this.holder = this.heap.top;
   }

@@ -13,12 +13,14 @@ import { consumer, correction, event, kept, quiet, record, run, T, until } from 
 export const byBurntBulb: WatermarkFactory = (notes) => {
   let watermark = (notes.find(({ key }) => key === 'burnt')?.value ?? Number.NEGATIVE_INFINITY) as number;
   let changed = false;
+  const take = (fact: Fact): void => {
+    if (fact.name !== 'burnt' || fact.eventTime <= watermark) return;
+    watermark = fact.eventTime;
+    changed = true;
+  };
   return {
-    take: (fact) => {
-      if (fact.name !== 'burnt' || fact.eventTime <= watermark) return;
-      watermark = fact.eventTime;
-      changed = true;
-    },
+    take,
+    takePage: (facts) => facts.forEach(take),
     get inputWatermark() {
       return watermark;
     },

@@ -215,6 +215,50 @@ describe('the input watermark', () => {
     );
   });
 
+  it('is the same when pages are taken as a whole', () => {
+    const paged = fc.record({ one: step, channel: fc.constantFrom('', '', 'c'), ends: fc.nat({ max: 5 }) });
+    const expiry = fc.constantFrom(undefined, 1, 40, 500);
+    holds(
+      'pages',
+      fc.property(
+        bounds,
+        fc.boolean(),
+        expiry,
+        fc.subarray(STREAMS),
+        fc.array(paged, { maxLength: 120 }),
+        (bound, joins, expireAfterMs, expected, steps) => {
+          const own = optionsOf(bound, joins);
+          const sources = own.sources!.map((one) => (expireAfterMs === undefined ? one : { ...one, expireAfterMs }));
+          const options = { ...own, sources, expected };
+          const single = new SourceTable(options);
+          // Two that take the same pages, the second from what the first made of them.
+          const paging = [new SourceTable(options), new SourceTable(options)];
+          const counting = new SourceTable(options, { statistics: true });
+          let now = START;
+          let page: Fact[] = [];
+          for (const [i, { one, channel, ends }] of steps.entries()) {
+            now += one.pass;
+            const made = factOf(one, now, page.at(-1));
+            page.push(one.kind === 'event' ? event(one.stream, made.eventTime, now, { channel }) : made);
+            if (ends > 0 && i < steps.length - 1) continue;
+            for (const fact of page) single.take(fact);
+            counting.takePage(page);
+            for (const table of paging) {
+              table.takePage(page);
+              expect(table.inputWatermark).toBe(single.inputWatermark);
+              expect(table.changes()).toEqual(single.changes());
+              expect(table.sources()).toEqual(single.sources());
+            }
+            expect(counting.inputWatermark).toBe(single.inputWatermark);
+            for (const table of [single, ...paging]) table.saved();
+            page = [];
+          }
+        },
+      ),
+      1_500,
+    );
+  });
+
   it('survives a restart under other options without going back', () => {
     holds(
       'other options',

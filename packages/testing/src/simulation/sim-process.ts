@@ -8,6 +8,7 @@ import {
   EventRegistry,
   HandlerRunner,
   handlersOf,
+  FeedPages,
   Histories,
   inMemory,
   projectionMetaOf,
@@ -127,7 +128,8 @@ export class SimProcess {
         )
       : undefined;
     this.states = new States(store, registry, this.histories, this.snapshots);
-    const parts = { store, feed, views, checkpoints, registry, clock, logger: quiet, process: name };
+    const pages = new FeedPages(feed, clock);
+    const parts = { store, feed, pages, views, checkpoints, registry, clock, logger: quiet, process: name };
     if (consumers !== undefined) {
       const { boundMs, joins } = consumers.time;
       const time = { boundMs, maxSkewMs: SKEW_MS, newSources: joins ? 'join' : 'hold' } as const;

@@ -17,6 +17,7 @@ import { projectingCases } from './projecting.js';
 import { publishCases } from './publish.js';
 import { rebuildCases } from './rebuild.js';
 import { restartCases } from './restart.js';
+import { settlingCases } from './settling.js';
 import { snapshotCases } from './snapshots.js';
 import { truthCases } from './truth.js';
 import { workloadsCases } from './workloads.js';
@@ -35,6 +36,7 @@ export const cases: readonly BenchCase[] = [
   ...codecCases,
   ...projectingCases,
   ...truthCases,
+  ...settlingCases,
   ...workloadsCases,
   ...rebuildCases,
   ...restartCases,
