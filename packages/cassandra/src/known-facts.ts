@@ -74,8 +74,11 @@ export class KnownFacts {
     private readonly rows: EventRows,
   ) {}
 
-  /** @param facts of this aggregate, in any order */
-  async read(key: AggregateKey, facts: readonly Fact[]): Promise<KnownHistory> {
+  /**
+   * @param facts of this aggregate, in any order
+   * @param exceptNode what this writer recorded is left out
+   */
+  async read(key: AggregateKey, facts: readonly Fact[], exceptNode?: string): Promise<KnownHistory> {
     const times = new Map<number, number[]>();
     for (const fact of facts) {
       const bucket = this.placement.bucketOf(key.type, fact.eventTime);
@@ -96,7 +99,10 @@ export class KnownFacts {
     }
     if (more.length > 0) await Promise.all(more);
     const history = new KnownHistory(this.placement, known);
-    for (const [bucket, row] of found) history.note(bucket, identityOf(row), digestText(row), processingTimeOf(row));
+    for (const [bucket, row] of found) {
+      if (exceptNode !== undefined && String(row['processing_id']).endsWith(exceptNode)) continue;
+      history.note(bucket, identityOf(row), digestText(row), processingTimeOf(row));
+    }
     return history;
   }
 
