@@ -33,7 +33,7 @@ export function valueValues(fact: Fact): unknown[] {
 
 /** A fact of a row that has all columns but the digest, perhaps. */
 export function factOf(aggregate: AggregateKey, row: types.Row): Fact {
-  const id = String(row['processing_id']);
+  const id = row['processing_id'] as types.TimeUuid;
   return new Fact(
     {
       tenant: aggregate.tenant,
@@ -48,9 +48,20 @@ export function factOf(aggregate: AggregateKey, row: types.Row): Fact {
       content: row['content'] as string,
       metadata: metadataOf(row['metadata'] as string | null),
     },
-    id,
-    parseProcessingId(id).ms,
+    String(id),
+    processedAtOf(id.getBuffer()),
   );
+}
+
+const GREGORIAN_OFFSET_MS = 12_219_292_800_000;
+const TICKS_PER_MS = 10_000;
+
+/** The millisecond of a processing id, as `parseProcessingId` reads it: from its bytes, as every event that is read passes here. */
+export function processedAtOf(bytes: Buffer): number {
+  // 60 bits of 100 ns in two parts, so that every step stays below 2^53.
+  const high = ((bytes.readUInt16BE(6) & 0xfff) * 65_536 + bytes.readUInt16BE(4)) * 256 + bytes[0]!;
+  const remainder = (high % TICKS_PER_MS) * 0x100_0000 + bytes.readUIntBE(1, 3);
+  return Math.floor(high / TICKS_PER_MS) * 0x100_0000 + Math.floor(remainder / TICKS_PER_MS) - GREGORIAN_OFFSET_MS;
 }
 
 /** A row's place in its history without its digest. */

@@ -9,6 +9,7 @@ import {
   type Fact,
   type ProcessingTime,
 } from '@concursus/core';
+import type { types } from 'cassandra-driver';
 import { factOf, valueColumns } from './event-columns.js';
 import type { BucketGrowth, Directory } from './bucket-growth.js';
 import { shardCount, type Placement } from './placement.js';
@@ -120,19 +121,29 @@ export class HistoryReader {
     const params = [session.context, key.tenant, key.type, key.id, bucket, shard, wanted.from, wanted.to];
     const least = Math.max(FETCH_LEAST, Math.floor(FETCH_MIN / among));
     let fetchSize = Math.min(Math.max(Math.ceil((wanted.size + 1) / among), least), FETCH_FIRST);
-    let pageState: string | undefined;
-    let held: Fact | undefined;
-    do {
-      const result = await session.execute(descending ? DOWN : UP, params, {
+    const fetch = (pageState?: string): Promise<types.ResultSet> =>
+      session.execute(descending ? DOWN : UP, params, {
         fetchSize,
         ...(pageState === undefined ? {} : { pageState }),
       });
-      pageState = (result.pageState as string | null | undefined) ?? undefined;
-      const facts: Fact[] = [];
+    let held: Fact | undefined;
+    let coming: Promise<types.ResultSet> | undefined = fetch();
+    while (coming !== undefined) {
+      const result: types.ResultSet = await coming;
+      const { rows } = result;
+      const pageState = (result.pageState as string | null | undefined) ?? undefined;
       let characters = 0;
-      for (const row of result.rows) {
+      for (const row of rows) characters += (row['content'] as string).length;
+      const average = Math.ceil(characters / Math.max(rows.length, 1)) + 100;
+      fetchSize = Math.max(least, Math.min(FETCH_MAX, Math.floor(FETCH_CHARACTERS / average / among)));
+      // The server works on the next page while this one is decoded and handled. Whoever asked for little may want no more.
+      const isAhead = pageState !== undefined && rows.length * among >= FETCH_FIRST;
+      coming = isAhead ? fetch(pageState) : undefined;
+      // Whoever gets there hears of its error.
+      coming?.catch(() => undefined);
+      const facts: Fact[] = [];
+      for (const row of rows) {
         const fact = factOf(key, row);
-        characters += fact.content.length;
         if (until !== undefined && isRecordedAfter(fact, until)) continue;
         if (names !== undefined && !names.has(fact.name)) continue;
         // The same content under two ids stands side by side. Of one time the server orders nodes by signed bytes, we do not.
@@ -145,9 +156,8 @@ export class HistoryReader {
       }
       if (pageState === undefined && held !== undefined) facts.push(held);
       if (facts.length > 0) yield facts;
-      const average = Math.ceil(characters / Math.max(result.rows.length, 1)) + 100;
-      fetchSize = Math.max(least, Math.min(FETCH_MAX, Math.floor(FETCH_CHARACTERS / average / among)));
-    } while (pageState !== undefined);
+      if (!isAhead && pageState !== undefined) coming = fetch(pageState);
+    }
   }
 }
 

@@ -82,8 +82,9 @@ export class KnownFacts {
   /**
    * @param facts of this aggregate, in any order
    * @param withEnds false where it need not be told whether they stand behind others
+   * @param exceptNode what this writer recorded is left out
    */
-  async read(key: AggregateKey, facts: readonly Fact[], withEnds: boolean): Promise<KnownHistory> {
+  async read(key: AggregateKey, facts: readonly Fact[], withEnds: boolean, exceptNode?: string): Promise<KnownHistory> {
     const buckets = new Map<number, Fact[]>();
     for (const fact of facts) {
       const bucket = this.placement.bucketOf(key.type, fact.eventTime);
@@ -120,7 +121,10 @@ export class KnownFacts {
     }
     await eachBounded(more, READS_AT_ONCE, async (read) => void (await read()));
     const history = new KnownHistory(this.placement, directory);
-    for (const [bucket, row] of found) history.note(bucket, identityOf(row), digestText(row), processingTimeOf(row));
+    for (const [bucket, row] of found) {
+      if (exceptNode !== undefined && String(row['processing_id']).endsWith(exceptNode)) continue;
+      history.note(bucket, identityOf(row), digestText(row), processingTimeOf(row));
+    }
     for (const [bucket, row] of ends) history.reach(bucket, identityOf(row));
     return history;
   }

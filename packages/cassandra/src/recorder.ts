@@ -2,7 +2,7 @@
  * Records appends, in groups: what waits while others are written goes together. A group reads what is known of its
  * histories, decides, goes to the log, and only then into the histories; then its callers are answered.
  *
- *   look -> read -> decide, give times -> log -> still alive? -> look -> rows -> answer
+ *   look -> read -> decide, give times -> log -> still alive? -> look, and rows -> answer
  *
  * Histories of one aggregate are recorded one group after the other, so that two calls of this process never miss each
  * other. Two processes may: then both log the fact, its least id counts, and readers of the feed pass over the other.
@@ -239,11 +239,18 @@ export class Recorder {
       }
       // From here on it is recorded, whoever writes the rest: until that is done nothing is closed above it.
       ended = false;
-      const after = await this.patiently(() => writers.look(), Number.POSITIVE_INFINITY);
-      const unsure = !isAlone(before, after, epoch);
       const forever = Number.POSITIVE_INFINITY;
-      if (unsure && remembered) await this.patiently(() => this.judgeAgain(group, decision), forever);
-      await this.patiently(() => this.parts.rows.write(decision.logged, { unsure, directories }), forever);
+      const write = (unsure: boolean): Promise<void> =>
+        this.patiently(() => this.parts.rows.write(decision.logged, { unsure, directories }), forever);
+      // Who was alone before almost always still is: the rows do not wait for the look, and are written again if he is not.
+      const wasAlone = before.live.every((each) => each.node === epoch.node);
+      const [after] = await bothOf(
+        this.patiently(() => writers.look(), forever),
+        write(!wasAlone),
+      );
+      const unsure = !isAlone(before, after, epoch);
+      if (unsure && remembered) await this.patiently(() => this.judgeAgain(group, decision, epoch), forever);
+      if (unsure && wasAlone) await write(true);
       if (!unsure) this.noteEnds(decision.logged, histories, after.era);
       ended = true;
       await this.patiently(() => this.parts.repeats.write(decision.counted, directories), LOG_MS);
@@ -272,11 +279,15 @@ export class Recorder {
     return { histories, remembered: unknown.length < byAggregate.size };
   }
 
-  /** Somebody else came in meanwhile: what he recorded before was not remembered, so it is read now. */
-  private async judgeAgain(group: readonly Call[], { logged, answers, counted }: Decision): Promise<void> {
+  /** Somebody else came in meanwhile: what he recorded before was not remembered, so it is read now, beside what was just written. */
+  private async judgeAgain(
+    group: readonly Call[],
+    { logged, answers, counted }: Decision,
+    { node }: Epoch,
+  ): Promise<void> {
     const histories = new Map<string, KnownHistory>();
     await eachBounded([...factsByAggregate(group)], READS_AT_ONCE, async ([text, facts]) => {
-      histories.set(text, await this.parts.known.read(aggregateKeyOf(facts[0]!), facts, false));
+      histories.set(text, await this.parts.known.read(aggregateKeyOf(facts[0]!), facts, false, node));
     });
     for (const [i, { fact }] of logged.entries()) {
       const { outcomes, index } = answers[i]!;
@@ -339,6 +350,12 @@ export class Recorder {
       await real.sleep(pauseMs);
     }
   }
+}
+
+/** Both results; one that fails is told when the other has ended, so that nothing is under way behind it. */
+async function bothOf<A, B>(a: Promise<A>, b: Promise<B>): Promise<[A, B]> {
+  await Promise.allSettled([a, b]);
+  return Promise.all([a, b]);
 }
 
 /** True when nobody else can have recorded into the same histories at the same time. */

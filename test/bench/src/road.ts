@@ -34,8 +34,11 @@ export interface Road {
   close(): Promise<void>;
 }
 
-export async function openLayer(provider: LayerProvider<'persistent'>): Promise<Layer<'persistent'>> {
-  const layer = await provider.create({ context: 'bench', clock, logger: quiet });
+export async function openLayer(
+  provider: LayerProvider<'persistent'>,
+  context = 'bench',
+): Promise<Layer<'persistent'>> {
+  const layer = await provider.create({ context, clock, logger: quiet });
   await layer.connect();
   return layer;
 }

@@ -39,7 +39,10 @@ export class RawCassandra {
   private seq = 0;
 
   /** @param keyspace with our tables in it */
-  constructor(address: NonNullable<ServerAddresses['cassandra']>, keyspace: string) {
+  constructor(
+    address: NonNullable<ServerAddresses['cassandra']>,
+    private readonly keyspace: string,
+  ) {
     this.client = new CassandraClient({
       contactPoints: [...address.contactPoints],
       localDataCenter: address.localDataCenter,
@@ -129,6 +132,10 @@ export class RawCassandra {
       pageState = (page.pageState as string | null | undefined) ?? undefined;
     } while (pageState !== undefined);
     return events;
+  }
+
+  async dropKeyspace(): Promise<void> {
+    await this.client.execute(`DROP KEYSPACE ${this.keyspace}`);
   }
 
   close(): Promise<void> {

@@ -23,28 +23,34 @@ const SHAPES: readonly Shape[] = [
   { title: 'single, 100 in flight', size: 1, atOnce: 100, together: false },
 ];
 
-/** The address, and a keyspace that nobody else uses. */
-export function cassandraOf({ servers }: CaseContext): NonNullable<ServerAddresses['cassandra']> {
+function cassandraOf({ servers }: CaseContext): NonNullable<ServerAddresses['cassandra']> {
   if (servers.cassandra === undefined)
     throw new Error('There is no Cassandra: start it through npm run bench:servers.');
   return servers.cassandra;
 }
 
-export function newKeyspace(): string {
-  return `bench_${randomBytes(6).toString('hex')}`;
+/** Of this case. All its sides are contexts of one: each table takes about a megabyte of a server's memory. */
+const keyspace = `bench_${randomBytes(6).toString('hex')}`;
+
+/** Our store, in a context of its own. */
+export function cassandraLayer(context: CaseContext): Promise<Layer<'persistent'>> {
+  return openLayer(cassandra({ ...cassandraOf(context), keyspace }), `bench-${randomBytes(6).toString('hex')}`);
 }
 
-export function cassandraLayer(context: CaseContext, keyspace = newKeyspace()): Promise<Layer<'persistent'>> {
-  return openLayer(cassandra({ ...cassandraOf(context), keyspace }));
-}
-
-/** The bare driver on tables of our store that nobody else uses. */
+/** The bare driver on the tables of our store. */
 export async function rawCassandra(context: CaseContext): Promise<RawCassandra> {
-  const keyspace = newKeyspace();
-  await (await cassandraLayer(context, keyspace)).close();
+  // Makes the tables, where nobody has.
+  await (await cassandraLayer(context)).close();
   const raw = new RawCassandra(cassandraOf(context), keyspace);
   await raw.connect();
   return raw;
+}
+
+/** For the last side of a case to close. */
+export async function dropKeyspace(context: CaseContext): Promise<void> {
+  const raw = new RawCassandra(cassandraOf(context), keyspace);
+  await raw.dropKeyspace();
+  await raw.close();
 }
 
 /** Calls `append(from, to)` for whole appends until the round is full, so many at once; the next round goes on where this one ends. */
@@ -119,12 +125,15 @@ async function bare(context: CaseContext, shape: Shape): Promise<Side> {
     name: 'bare driver',
     part: 'bare',
     round: (operations) => appends(shape, place, operations, append),
-    close: () => raw.close(),
+    close: async () => {
+      await raw.close();
+      await dropKeyspace(context);
+    },
   };
 }
 
 /** Appends of 100 to a context of so many aggregates, scattered over all of them. */
-async function among(context: CaseContext, aggregates: number, name: string): Promise<Side> {
+async function among(context: CaseContext, aggregates: number, name: string, isLast: boolean): Promise<Side> {
   const layer = await cassandraLayer(context);
   await fill(layer, aggregates);
   const place = { at: aggregates };
@@ -135,7 +144,10 @@ async function among(context: CaseContext, aggregates: number, name: string): Pr
     part: 'ours',
     round: (operations) =>
       appends({ size: 100, atOnce: 4 }, place, operations, (from, to) => appendTo(layer, from, to, aggregateOf)),
-    close: () => layer.close(),
+    close: async () => {
+      await layer.close();
+      if (isLast) await dropKeyspace(context);
+    },
   };
 }
 
@@ -149,7 +161,7 @@ function flat(aggregates: number, title: string, slow: boolean): BenchCase {
     server: 'cassandra',
     slow,
     compare: [[many, FEW]],
-    sides: async (context) => [await among(context, 1_000, FEW), await among(context, aggregates, many)],
+    sides: async (context) => [await among(context, 1_000, FEW, false), await among(context, aggregates, many, true)],
   };
 }
 

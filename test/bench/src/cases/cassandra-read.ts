@@ -2,7 +2,7 @@
 import { bucketOf, type RawCassandra } from '../bare/raw-cassandra.js';
 import type { BenchCase, CaseContext, Round, Side } from '../case.js';
 import { idAt, START_MS, TYPE } from '../model.js';
-import { appendTo, cassandraLayer, rawCassandra } from './cassandra-append.js';
+import { appendTo, cassandraLayer, dropKeyspace, rawCassandra } from './cassandra-append.js';
 
 const LENGTH = 10_000;
 const HISTORIES = 4;
@@ -59,7 +59,10 @@ async function bare(context: CaseContext): Promise<Side> {
     'bare driver',
     'bare',
     (aggregate) => raw.read(idAt(aggregate), bucketOf(START_MS), FETCH_SIZE),
-    () => raw.close(),
+    async () => {
+      await raw.close();
+      await dropKeyspace(context);
+    },
   );
 }
 
