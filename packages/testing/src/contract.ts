@@ -188,7 +188,7 @@ export function subjectOf<S extends Slot>(
       const shares = lacks(provider.capabilities, 'multiProcess') === undefined;
       const openLayer = async (): Promise<Opened<S>> => {
         const layer = await provider.create({ context, clock, logger: silent });
-        await layer.connect();
+        await whileTimePasses(layer.connect(), clock);
         layers.push(layer);
         const opened: Opened<S> = {
           // The same by `S`, which the compiler does not see through the wider index.
@@ -249,7 +249,7 @@ export function relaySubjectOf(
       const clock = new ManualClock();
       const context = { context: 'contract', clock, logger: silent, aggregateTypes: ['parcel', 'truck'] };
       const eventRelay = made.provider.create(context);
-      await eventRelay.connect();
+      await whileTimePasses(eventRelay.connect(), clock);
       return {
         ports: { eventRelay, received: () => made.received(context) },
         clock,
@@ -262,6 +262,7 @@ export function relaySubjectOf(
   };
 }
 
+const STEP_MS = 10;
 const silent = { log: () => undefined, warn: () => undefined, error: () => undefined };
 
 /** Asserts that a call is refused with an error of Concursus that has this code, says why, and how to go on. */
@@ -276,6 +277,22 @@ export async function refused(code: ErrorCode, call: () => unknown): Promise<voi
   assert.ok(ConcursusError.isInstance(error), `expected a ConcursusError ${code}, got ${String(error)}`);
   assert.equal(error.code, code);
   assert.ok(error.reason.length > 0 && error.fix.length > 0, `${code} says what happened and how to go on`);
+}
+
+/**
+ * Waits for what takes as long as it takes, a server that is not ready yet for example. Whoever sleeps on the manual clock
+ * meanwhile, to ask again, wakes as on a machine's; a clock that nobody sleeps on stands still.
+ */
+export async function whileTimePasses<T>(promise: Promise<T>, clock: ManualClock): Promise<T> {
+  const real = new SystemClock();
+  const over = new AbortController();
+  const noted = promise.finally(() => over.abort());
+  noted.catch(() => undefined);
+  while (!over.signal.aborted) {
+    await real.sleep(STEP_MS, over.signal);
+    if (!over.signal.aborted && clock.sleeping > 0) await clock.advance(STEP_MS);
+  }
+  return noted;
 }
 
 /** Waits for what should come by itself, moving the manual clock on meanwhile; after 5 s of real time it failed. */

@@ -1,7 +1,7 @@
 /** The law of EventTransport: in order per key, at least once, acknowledged after handling, bounded, with a clean end. */
 import assert from 'node:assert/strict';
-import type { EventTransport, TransportItem } from '@concursus/core';
-import { eventually, refused, type Contract, type Opened } from './contract.js';
+import type { TransportItem } from '@concursus/core';
+import { eventually, refused, whileTimePasses, type Contract, type Opened } from './contract.js';
 
 type World = Opened<'durable'>;
 
@@ -14,13 +14,13 @@ const textOf = (each: TransportItem): string => new TextDecoder().decode(each.by
 
 /** Subscribes and keeps what is handled. `handle` may reject first. */
 async function collect(
-  transport: EventTransport,
+  { ports, clock }: World,
   group: string,
   options: { batchSizeMax?: number; before?(texts: readonly string[]): Promise<void> | void } = {},
 ): Promise<{ readonly handled: string[]; readonly batches: number[]; close(): Promise<void> }> {
   const handled: string[] = [];
   const batches: number[] = [];
-  const subscription = await transport.subscribe(
+  const subscribing = ports.eventTransport.subscribe(
     group,
     async (items) => {
       const texts = items.map(textOf);
@@ -30,6 +30,7 @@ async function collect(
     },
     options.batchSizeMax === undefined ? {} : { batchSizeMax: options.batchSizeMax },
   );
+  const subscription = await whileTimePasses(subscribing, clock);
   return { handled, batches, close: () => subscription.close() };
 }
 
@@ -73,7 +74,7 @@ export const eventTransportContract: Contract<'durable'> = {
         const { eventTransport } = opened.ports;
         await eventTransport.publish([item('a', 0), item('a', 1)]);
         assert.equal(await eventTransport.lag('g'), 2);
-        const group = await collect(eventTransport, 'g');
+        const group = await collect(opened, 'g');
         await caughtUp(opened, 'g');
         assert.deepEqual(group.handled, ['a0', 'a1']);
         await group.close();
@@ -84,7 +85,7 @@ export const eventTransportContract: Contract<'durable'> = {
       async run(opened) {
         const { eventTransport } = opened.ports;
         let running = 0;
-        const group = await collect(eventTransport, 'g', {
+        const group = await collect(opened, 'g', {
           batchSizeMax: 7,
           before: async () => {
             running += 1;
@@ -106,7 +107,7 @@ export const eventTransportContract: Contract<'durable'> = {
         const { eventTransport } = opened.ports;
         let failures = 0;
         const tried: string[] = [];
-        const group = await collect(eventTransport, 'g', {
+        const group = await collect(opened, 'g', {
           batchSizeMax: 2,
           before: (texts) => {
             tried.push(texts.join());
@@ -129,7 +130,7 @@ export const eventTransportContract: Contract<'durable'> = {
       async run(opened) {
         const { eventTransport } = opened.ports;
         let lagInside = -1;
-        const group = await collect(eventTransport, 'g', {
+        const group = await collect(opened, 'g', {
           before: async () => void (lagInside = await eventTransport.lag('g')),
         });
         await eventTransport.publish([item('a', 0)]);
@@ -142,14 +143,14 @@ export const eventTransportContract: Contract<'durable'> = {
       name: 'gives every group everything, at its own pace',
       async run(opened) {
         const { eventTransport } = opened.ports;
-        const one = await collect(eventTransport, 'one');
-        const two = await collect(eventTransport, 'two');
+        const one = await collect(opened, 'one');
+        const two = await collect(opened, 'two');
         await eventTransport.publish(Array.from({ length: 10 }, (_, n) => item('a', n)));
         await caughtUp(opened, 'one');
         await two.close();
         await eventTransport.publish([item('a', 10)]);
         await caughtUp(opened, 'one');
-        const again = await collect(eventTransport, 'two');
+        const again = await collect(opened, 'two');
         await caughtUp(opened, 'two');
         assert.deepEqual(one.handled, numbered('a', 11));
         assert.deepEqual([...two.handled, ...again.handled], numbered('a', 11));
@@ -162,8 +163,8 @@ export const eventTransportContract: Contract<'durable'> = {
         const { eventTransport } = opened.ports;
         const all: string[] = [];
         const before = (texts: readonly string[]): void => void all.push(...texts);
-        const one = await collect(eventTransport, 'g', { batchSizeMax: 3, before });
-        const two = await collect(eventTransport, 'g', { batchSizeMax: 3, before });
+        const one = await collect(opened, 'g', { batchSizeMax: 3, before });
+        const two = await collect(opened, 'g', { batchSizeMax: 3, before });
         for (let n = 0; n < 20; n++) await eventTransport.publish([item('a', n), item('b', n)]);
         await caughtUp(opened, 'g');
         assert.equal(all.length, 40, 'nothing is handled twice without need');
@@ -183,7 +184,7 @@ export const eventTransportContract: Contract<'durable'> = {
         let started = 0;
         let finish = (): void => undefined;
         const hold = new Promise<void>((resolve) => (finish = resolve));
-        const group = await collect(eventTransport, 'g', {
+        const group = await collect(opened, 'g', {
           batchSizeMax: 1,
           before: () => {
             started += 1;
@@ -212,7 +213,7 @@ export const eventTransportContract: Contract<'durable'> = {
         const given = item('a', 0);
         await eventTransport.publish([given]);
         given.bytes.fill(0);
-        const group = await collect(eventTransport, 'g');
+        const group = await collect(opened, 'g');
         await caughtUp(opened, 'g');
         assert.deepEqual(group.handled, ['a0']);
         await group.close();
@@ -233,14 +234,14 @@ export const eventTransportContract: Contract<'durable'> = {
       name: 'holds over a restart what was accepted and not acknowledged',
       needs: 'survivesRestart',
       async run(opened) {
-        const first = await collect(opened.ports.eventTransport, 'g', { batchSizeMax: 2 });
+        const first = await collect(opened, 'g', { batchSizeMax: 2 });
         await opened.ports.eventTransport.publish([item('a', 0), item('a', 1)]);
         await caughtUp(opened, 'g');
         await first.close();
         await opened.ports.eventTransport.publish([item('a', 2), item('a', 3)]);
         const again = await opened.reopen!();
         assert.equal(await again.ports.eventTransport.lag('g'), 2);
-        const second = await collect(again.ports.eventTransport, 'g');
+        const second = await collect(again, 'g');
         await caughtUp(again, 'g');
         assert.deepEqual(second.handled, ['a2', 'a3']);
         await second.close();
@@ -264,7 +265,7 @@ export const transportBoundContract: Contract<'durable'> = {
         const more = [item('a', 8), item('a', 9), item('a', 10)];
         await refused('OVERLOADED', () => eventTransport.publish(more));
         assert.equal(await eventTransport.lag('g'), 8, 'none of a refused call is held');
-        const group = await collect(eventTransport, 'g', { batchSizeMax: 4 });
+        const group = await collect(opened, 'g', { batchSizeMax: 4 });
         await caughtUp(opened, 'g');
         await eventTransport.publish(more);
         await caughtUp(opened, 'g');
