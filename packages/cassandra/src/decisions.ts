@@ -5,8 +5,9 @@
  *   process 1   head 4 -> 5, with its events | dies
  *   process 2                                  reads head 5, copied 4: records the events, marks 5, answers "head 5"
  *
- * Nobody is told a head before the events up to it are recorded, so who decides on it has read a history that has them, and
- * the events that it overwrites are copied. What is recorded twice counts once.
+ * Nobody is told a head before the events up to it are recorded, so who decides on it has read a history that has them. The next
+ * decision overwrites the events in the head: on one that was not told here it is made only after these were looked for.
+ * What is recorded twice counts once.
  */
 import {
   aggregateKeyText,
@@ -36,6 +37,8 @@ const READ_COPIED = `SELECT head FROM decision_copied WHERE ${OWNER}`;
 const MARK_COPIED = 'INSERT INTO decision_copied (context, tenant, type, id, head) VALUES (?, ?, ?, ?, ?)';
 
 const ATTEMPT_BYTES = 12;
+/** Of some 150 bytes each. */
+const TOLD_MAX = 10_000;
 
 /** As a row keeps it, with the events of the last decision. */
 interface StoredState extends DecisionState {
@@ -52,15 +55,23 @@ export interface DecisionParts {
 
 export class Decisions {
   private readonly underWay = new Set<Promise<unknown>>();
+  /** The head that was told last of an aggregate, the longest ago first. */
+  private readonly told = new Map<string, number>();
 
   constructor(private readonly parts: DecisionParts) {}
 
   /** @param decision checked. See `EventStore.decide`. */
   decide(decision: DecisionAppend): Promise<DecisionAnswer> {
-    const { tenant, type, id } = decision.aggregate;
+    const text = textOfKey(decision.aggregate);
     // Those of one process would only hinder each other.
-    const lane = `decide/${aggregateKeyText(tenant, type, id)}`;
-    return this.follow(this.parts.session.lanes.run(lane, () => this.make(decision)));
+    return this.follow(
+      this.parts.session.lanes.run(`decide/${text}`, async () => {
+        if (decision.head > 0 && this.told.get(text) !== decision.head) await this.readCopied(decision.aggregate);
+        const answer = await this.make(decision);
+        this.note(text, answer.head);
+        return answer;
+      }),
+    );
   }
 
   /** Resolves when what was asked is answered: a decision that was made is not left uncopied without need. */
@@ -123,7 +134,14 @@ export class Decisions {
     const key = this.keyOf(aggregate);
     const state = stateOf((await this.parts.session.readSerial(READ_HEAD, key)).first());
     await this.copy(aggregate, key, state);
+    this.note(textOfKey(aggregate), state.head);
     return state.head;
+  }
+
+  private note(text: string, head: number): void {
+    this.told.delete(text);
+    this.told.set(text, head);
+    if (this.told.size > TOLD_MAX) for (const [oldest] of this.told) return void this.told.delete(oldest);
   }
 
   /** Records the events of the last decision unless they are known to be. */
@@ -148,6 +166,10 @@ export class Decisions {
   private keyOf({ tenant, type, id }: AggregateKey): readonly unknown[] {
     return [this.parts.session.context, tenant, type, id];
   }
+}
+
+function textOfKey({ tenant, type, id }: AggregateKey): string {
+  return aggregateKeyText(tenant, type, id);
 }
 
 function stateOf(row: types.Row | null): StoredState {

@@ -117,10 +117,13 @@ export class Session {
     if (this.client === undefined) throw closedError(this.keyspace);
   }
 
-  /** @throws ConfigurationError `SCHEMA_MISMATCH` @throws UnavailableError `STORE_UNREACHABLE`, `TIMEOUT` */
-  async connect(): Promise<void> {
+  /**
+   * @param prepare makes the keyspace's tables, or looks whether they are there; default those of this package
+   * @throws ConfigurationError `SCHEMA_MISMATCH` @throws UnavailableError `STORE_UNREACHABLE`, `TIMEOUT`
+   */
+  async connect(prepare: typeof openSchema = openSchema): Promise<void> {
     if (this.client !== undefined) return;
-    await openSchema(this.keyspace, this.options, (keyspace) => new Client(this.clientOptions(keyspace)));
+    await prepare(this.keyspace, this.options, (keyspace) => new Client(this.clientOptions(keyspace)));
     const client = new Client(this.clientOptions(this.keyspace));
     guardControlConnection(client, this.real);
     try {

@@ -50,6 +50,13 @@ describe('a decision whose process died between its head and its events', () => 
         }),
     ],
     [
+      'decides on its head without having been told of it',
+      async ({ ports }: Layer<'persistent'>) => {
+        const next = await ports.eventStore.decide(theDecision({ head: 1, commandId: 'c2', facts: [] }));
+        expect([next.outcome, next.head]).toEqual(['decided', 2]);
+      },
+    ],
+    [
       'decides on an older head',
       async ({ ports }: Layer<'persistent'>) =>
         expect(await ports.eventStore.decide(theDecision({ commandId: 'c2' }))).toEqual({ outcome: 'stale', head: 1 }),
@@ -64,9 +71,9 @@ describe('a decision whose process died between its head and its events', () => 
     const { eventFeed, eventStore } = layer.ports;
     expect((await eventFeed.read(eventFeed.start(), 10)).facts).toHaveLength(2);
     // Copied once and for all: who comes later records nothing.
-    expect(await eventStore.readHead(P1)).toBe(1);
+    const head = await eventStore.readHead(P1);
     expect((await eventStore.readMany([P1], { withRepeats: true }))[0]!.map((fact) => fact.repeats)).toEqual([0, 0]);
-    const next = await eventStore.decide(theDecision({ head: 1, commandId: 'c2', facts: [factOf({ at: 3 })] }));
+    const next = await eventStore.decide(theDecision({ head, commandId: 'c3', facts: [factOf({ at: 3 })] }));
     expect(next.outcome).toBe('decided');
     expect((await historyOf(layer)).map((fact) => fact.eventTime)).toEqual([1, 2, 3]);
     await layer.close();

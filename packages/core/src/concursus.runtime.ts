@@ -198,7 +198,7 @@ export class Concursus
   }
 
   private makeInlets() {
-    const { boot, bus, clock } = this.parts;
+    const { boot, bus, clock, checkpoints } = this.parts;
     const { context, options } = boot;
     return (options.consume ?? []).map((provider) => ({
       name: provider.name,
@@ -207,6 +207,7 @@ export class Concursus
         clock,
         logger: this.logger,
         record: (stream, recordOptions) => bus.record(stream, recordOptions),
+        checkpoints,
       }),
     }));
   }

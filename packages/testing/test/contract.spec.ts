@@ -1,6 +1,13 @@
 /** A lack is declared, checked and listed: what `verifyContract` registers for a provider that cannot do everything. */
-import { inMemory, UnsupportedError, type Capabilities, type LayerProvider, type ReadOptions } from '@concursus/core';
-import { eventStoreContract, failures, subjectOf, verifyContract } from '@concursus/testing';
+import {
+  EventStore,
+  inMemory,
+  UnsupportedError,
+  type Capabilities,
+  type LayerProvider,
+  type ReadOptions,
+} from '@concursus/core';
+import { eventStoreContract, failures, ManualClock, subjectOf, verifyContract } from '@concursus/testing';
 import { describe, expect, it } from 'vitest';
 import { override } from './broken-ports.js';
 
@@ -40,6 +47,22 @@ function forgetful(refuses: boolean): LayerProvider<'persistent'> {
   };
 }
 
+/** In memory, but written before there were decisions. */
+function undecided(): LayerProvider<'persistent'> {
+  const provider = inMemory();
+  const capabilities: Capabilities = { ...provider.capabilities, conditionalAppend: { lacking: 'it has no heads' } };
+  const { decide, readHead } = EventStore.prototype;
+  return {
+    ...provider,
+    capabilities,
+    async create(context) {
+      const layer = await provider.create(context);
+      const eventStore = override(layer.ports.eventStore, { capabilities, decide, readHead });
+      return { ...layer, ports: { ...layer.ports, eventStore } };
+    },
+  };
+}
+
 async function failed(provider: () => LayerProvider<'persistent'>): Promise<readonly string[]> {
   const found = await failures(eventStoreContract, subjectOf('forgetful', provider), { runs: 5 });
   return found.map((failure) => failure.name);
@@ -48,6 +71,15 @@ async function failed(provider: () => LayerProvider<'persistent'>): Promise<read
 describe('a contract', () => {
   it('is kept by a provider that refuses cleanly what it declares lacking', async () => {
     expect(await failed(() => forgetful(true))).toEqual([]);
+  });
+
+  it('is kept by a store that says nothing of decisions: they are refused with its reason', async () => {
+    const cases = eventStoreContract.cases.filter(({ needs }) => needs === 'conditionalAppend');
+    expect(cases.length).toBeGreaterThan(10);
+    expect(await failures({ name: 'decisions', cases }, subjectOf('undecided', undecided))).toEqual([]);
+    const layer = await undecided().create({ context: '', clock: new ManualClock(), logger: console });
+    const refusal = layer.ports.eventStore.readHead({ tenant: '', type: 'parcel', id: 'p1' });
+    await expect(refusal).rejects.toThrow(/CAPABILITY_MISSING.*parcel p1: it has no heads/);
   });
 
   it('is broken by a provider that declares a lack and then half works, without CAPABILITY_MISSING', async () => {

@@ -3,6 +3,7 @@
  * It is the first stop of the road for those who send nothing themselves.
  */
 import { ConcursusError } from '../model/errors.js';
+import type { CheckpointStore } from '../ports/checkpoint-store.js';
 import type { Clock } from '../ports/clock.js';
 import type { LayerContext, LayerLogger } from '../ports/layer.js';
 import type { RecordOptions, RecordSummary, StreamItem } from './record.js';
@@ -22,6 +23,8 @@ export abstract class EventInlet {
 export interface InletContext extends LayerContext {
   /** `EventBus.record` of a stream: resolves when everything is as durable as the context promises, or quarantined. */
   record(stream: AsyncIterable<StreamItem>, options?: RecordOptions): Promise<RecordSummary>;
+  /** For those whose other side keeps no place of its readers: theirs is kept here, as `inlet/<name>`. */
+  readonly checkpoints: CheckpointStore;
 }
 
 /** An inlet of `ConcursusModule.forRoot({ consume: […] })`: a value, from which each context makes its own. */
