@@ -29,7 +29,8 @@ const BATCH_CHARACTERS = 48_000;
 const BATCH_STATEMENTS = 100;
 /** Statements of several partitions together only when they are few and small. */
 const SMALL_CHARACTERS = 2_000;
-const WRITES_AT_ONCE = 64;
+/** Of one group: half of what the session lets through, so that no group keeps all others waiting. */
+const WRITES_AT_ONCE = 128;
 
 /** The buckets of one history, with the number of partitions of each. */
 export type Directory = Map<number, number>;
