@@ -21,3 +21,9 @@ export async function eachBounded<T>(
   await Promise.all(Array.from({ length: Math.min(atOnce, items.length) }, lane));
   if (failed) throw failure;
 }
+
+/** Both results; one that fails is told when the other has ended, so that nothing is under way behind it. */
+export async function bothOf<A, B>(a: A | Promise<A>, b: Promise<B>): Promise<[A, B]> {
+  await Promise.allSettled([a, b]);
+  return Promise.all([a, b]);
+}

@@ -33,7 +33,8 @@ const SMALL_CHARACTERS = 2_000;
 const SMALL_STATEMENTS = 8;
 /** Of a fact that is listed by its key only. */
 const NO_VALUES: readonly undefined[] = [undefined, undefined, undefined, undefined];
-const WRITES_AT_ONCE = 64;
+/** Of one group: half of what the session lets through, so that no group keeps all others waiting. */
+const WRITES_AT_ONCE = 128;
 
 export interface WriteOptions {
   /** Others recorded at the same time: whether these facts stand behind others cannot be told now. */

@@ -18,7 +18,7 @@ import {
   type AppendResult,
 } from '@concursus/core';
 import { decide, textOf, unstamp, type Decision } from './append-decision.js';
-import { eachBounded } from './bounded.js';
+import { bothOf, eachBounded } from './bounded.js';
 import type { Epoch, Unit } from './epoch.js';
 import { overloadedError } from './errors.js';
 import type { Directory } from './bucket-growth.js';
@@ -145,6 +145,8 @@ export class Recorder {
     const group: Call[] = [];
     const passed = new Set<string>();
     const left: Call[] = [];
+    // Alone a group would wait for its log while nothing is written: two take turns.
+    const callsMax = this.groups === 0 ? Math.ceil(this.waiting.length / 2) : GROUP_CALLS;
     let facts = 0;
     let characters = 0;
     let i = 0;
@@ -152,7 +154,7 @@ export class Recorder {
       const call = this.waiting[i]!;
       const full =
         group.length > 0 &&
-        (group.length >= GROUP_CALLS ||
+        (group.length >= Math.min(callsMax, GROUP_CALLS) ||
           facts + call.facts > GROUP_FACTS ||
           characters + call.characters > GROUP_CHARACTERS);
       if (full) break;
@@ -242,16 +244,14 @@ export class Recorder {
       const forever = Number.POSITIVE_INFINITY;
       const write = (unsure: boolean): Promise<void> =>
         this.patiently(() => this.parts.rows.write(decision.logged, { unsure, directories }), forever);
-      // Who was alone before almost always still is: the rows do not wait for the look, and are written again if he is not.
-      const wasAlone = before.live.every((each) => each.node === epoch.node);
-      const [after] = await bothOf(
-        this.patiently(() => writers.look(), forever),
-        write(!wasAlone),
-      );
-      const unsure = !isAlone(before, after, epoch);
-      if (unsure && remembered) await this.patiently(() => this.judgeAgain(group, decision, epoch), forever);
-      if (unsure && wasAlone) await write(true);
-      if (!unsure) this.noteEnds(decision.logged, histories, after.era);
+      // Who was alone almost always still is, so the rows do not wait for the look. Beside others nothing is remembered.
+      const wasAlone = isAlone(before, before, epoch);
+      const look = (): Promise<Scene> => this.patiently(() => writer.seen(), forever);
+      const [after] = await bothOf(wasAlone ? look() : before, write(!wasAlone));
+      if (wasAlone && !isAlone(before, after, epoch)) {
+        if (remembered) await this.patiently(() => this.judgeAgain(group, decision, epoch), forever);
+        await write(true);
+      } else if (wasAlone) this.noteEnds(decision.logged, histories, after.era);
       ended = true;
       await this.patiently(() => this.parts.repeats.write(decision.counted, directories), LOG_MS);
       epoch.acknowledged = later(epoch.acknowledged, last);
@@ -350,12 +350,6 @@ export class Recorder {
       await real.sleep(pauseMs);
     }
   }
-}
-
-/** Both results; one that fails is told when the other has ended, so that nothing is under way behind it. */
-async function bothOf<A, B>(a: Promise<A>, b: Promise<B>): Promise<[A, B]> {
-  await Promise.allSettled([a, b]);
-  return Promise.all([a, b]);
 }
 
 /** True when nobody else can have recorded into the same histories at the same time. */

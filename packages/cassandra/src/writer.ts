@@ -3,7 +3,8 @@
  *
  * Joining: the row is inserted first, then all others are read, and only then is the first time given, above everything
  * that was promised, issued or can be seen in a log. So whoever was read before cannot be overtaken, and whoever was not
- * there yet will read this row.
+ * there yet will read this row. Others look who is there only now and then: so it waits until what they saw before it came
+ * holds no more, and goes above what they gave meanwhile.
  *
  * Beating: nobody seals a writer before its beat stood still for its lease. So what is in the log, while the last beat is
  * younger than half of that, will be found by whoever seals it. After that the next beat tells.
@@ -15,7 +16,7 @@ import type { FeedLog } from './feed-log.js';
 import { BEFORE_ALL, endOf, isAfter, later, timeText } from './processing-times.js';
 import type { Sealer } from './sealer.js';
 import { isPassing, type Session } from './session.js';
-import { laneOf, type Scene, type Writers } from './writers.js';
+import { laneOf, trustMsOf, type LiveWriter, type Scene, type Writers } from './writers.js';
 
 const JOIN = `INSERT INTO writer (context, lane, node, beat, lease_ms, started, closed, issued, floor, closed_seq)
   VALUES (?, ?, ?, 0, ?, ?, ?, ?, ?, -1) IF NOT EXISTS`;
@@ -62,7 +63,7 @@ export class Writer {
   /** Joins unless it has. @throws UnavailableError `STORE_CLOSED` after `end` */
   async ready(): Promise<Epoch> {
     this.checkOpen();
-    if (this.epoch !== undefined) return this.epoch;
+    if (this.epoch !== undefined && this.joining === undefined) return this.epoch;
     return (this.joining ??= this.join().finally(() => (this.joining = undefined)));
   }
 
@@ -84,24 +85,41 @@ export class Writer {
     if (!joined.applied) return this.join();
     const epoch = new Epoch(node);
     writers.own = node;
-    const scene = await writers.look();
-    let start = writers.sealedClosed;
-    const others = scene.live.filter((each) => each.node !== node);
-    for (const each of others) start = later(later(start, each.closed), later(each.issued, each.floor));
-    // What was logged since their last beats.
-    for (const tail of await Promise.all(
-      others.map((each) => this.log.lastFrom(each.node, each.closedSeq + 1, BEFORE_ALL)),
-    )) {
-      start = later(start, tail);
-    }
-    epoch.started = start;
-    epoch.raise(start);
+    const others = await this.goAbove(epoch);
+    epoch.started = epoch.promise().closed;
     await this.beatOf(epoch);
     if (epoch.lost) return this.join();
     this.checkOpen();
     this.epoch = epoch;
     this.rhythm ??= this.keepBeating();
-    return epoch;
+    if (others.length === 0) return epoch;
+    await session.real.sleep(2 * Math.max(...others.map(({ leaseMs }) => trustMsOf(leaseMs))), this.ended.signal);
+    this.checkOpen();
+    await this.goAbove(epoch);
+    return epoch.lost ? this.join() : epoch;
+  }
+
+  /** Nothing is given at or below what anybody promised, gave or logged until now. @returns the others that live */
+  private async goAbove(epoch: Epoch): Promise<readonly LiveWriter[]> {
+    const { live } = await this.writers.look();
+    epoch.raise(this.writers.sealedClosed);
+    const others = live.filter((each) => each.node !== epoch.node);
+    for (const each of others) epoch.raise(later(each.closed, later(each.issued, each.floor)));
+    // What was logged since their last beats.
+    const tails = others.map((each) => this.log.lastFrom(each.node, each.closedSeq + 1, BEFORE_ALL));
+    for (const tail of await Promise.all(tails)) epoch.raise(tail);
+    return others;
+  }
+
+  /** A look in which everybody stands who may have recorded anything by now: the last one, as long as it holds. */
+  async seen(): Promise<Scene> {
+    const { latest } = this.writers;
+    const { real } = this.session;
+    if (latest !== undefined && this.epoch !== undefined) {
+      const ageMs = Math.max(real.monotonicMs() - latest.begunMs, real.now() - latest.begunAt);
+      if (ageMs >= 0 && ageMs < trustMsOf(this.options.leaseMs)) return latest;
+    }
+    return this.writers.look();
   }
 
   private async keepBeating(): Promise<void> {

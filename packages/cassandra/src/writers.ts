@@ -53,8 +53,17 @@ export interface LiveWriter {
   readonly seal: Seal | undefined;
 }
 
+/**
+ * So long after its beginning a look still holds: whoever is not in it has recorded nothing. Who joins beside others waits
+ * twice as long before it records; the rest is for clocks that go at different rates.
+ */
+export const trustMsOf = (leaseMs: number): number => Math.min(leaseMs / 16, 300);
+
 /** One look. */
 export interface Scene {
+  /** When it began, by both of this machine's clocks. */
+  readonly begunMs: number;
+  readonly begunAt: number;
   readonly live: readonly LiveWriter[];
   /** In which era it was: see `Writers.era`. */
   readonly era: number;
@@ -120,6 +129,7 @@ export class Writers {
   private async lookNow(): Promise<Scene> {
     const { session } = this;
     const startMs = session.real.monotonicMs();
+    const begunAt = session.real.now();
     const live = (await session.rows(LIVE, [session.context])).map(writerOf);
     // Behind the live ones: who is in neither had not begun.
     const endedBefore = this.count;
@@ -130,7 +140,7 @@ export class Writers {
     for (const [i, writer] of live.entries()) if (i === 0 || isAfter(closed, writer.closed)) closed = writer.closed;
     // What was closed once stays so: who begins later begins above it.
     if (this.latest !== undefined) closed = later(closed, this.latest.closed);
-    return (this.latest = { live, era: this.era, closed });
+    return (this.latest = { begunMs: startMs, begunAt, live, era: this.era, closed });
   }
 
   private async readSeals(): Promise<void> {

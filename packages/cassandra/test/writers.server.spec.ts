@@ -187,6 +187,22 @@ describe('several writers on Cassandra', () => {
     await watcher.close();
   });
 
+  it('begin beside another only when what it saw before they came holds no more', async () => {
+    const context = freshContext();
+    const append = async (layer: Layer<'persistent'>, at: number): Promise<void> => {
+      await layer.ports.eventStore.append([{ facts: [factOf({ at })], receivedAt: Date.now() }]);
+    };
+    const first = await openLayer(context, { leaseMs: 8_000, beatMs: 100 });
+    await append(first, 1);
+    const second = await openLayer(context, { leaseMs: 8_000, beatMs: 100 });
+    const beganMs = performance.now();
+    await append(second, 2);
+    // Twice as long as the first may build upon a look; a timer may be a moment early.
+    expect(performance.now() - beganMs).toBeGreaterThan(595);
+    await second.close();
+    await first.close();
+  });
+
   it('do not trust what they remember of histories once another has come in', async () => {
     const context = freshContext();
     // Its beats are so rare that it does not learn of the other before it records.

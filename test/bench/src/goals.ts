@@ -17,6 +17,8 @@ export interface Goal {
   readonly atMost?: number;
   /** Of the full run only: the quick one has no million events. */
   readonly full?: boolean;
+  /** Asks for a machine with so many cores: on one with fewer it is not judged. */
+  readonly cores?: number;
   /** Of the run on real servers. */
   readonly servers?: boolean;
 }
@@ -35,10 +37,15 @@ export function readGoals(servers: boolean): readonly Goal[] {
   return all.filter((goal) => (goal.servers === true) === servers);
 }
 
-export function judge(goals: readonly Goal[], results: readonly CaseResult[], quick: boolean): readonly GoalResult[] {
+export function judge(
+  goals: readonly Goal[],
+  results: readonly CaseResult[],
+  quick: boolean,
+  cores: number,
+): readonly GoalResult[] {
   return goals.map((goal) => {
     const measured =
-      goal.full === true && quick
+      (goal.full === true && quick) || cores < (goal.cores ?? 0)
         ? undefined
         : measuredOf(
             goal,

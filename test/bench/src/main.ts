@@ -126,7 +126,7 @@ async function all(): Promise<Run> {
     machine: thisMachine(),
     servers: servers?.told ?? {},
     results,
-    goals: judge(readGoals(flags.servers), results, flags.quick),
+    goals: judge(readGoals(flags.servers), results, flags.quick, thisMachine().cores),
     failed,
   };
 }

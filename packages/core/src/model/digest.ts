@@ -2,8 +2,22 @@
 import { sha256 } from '@noble/hashes/sha2.js';
 import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js';
 
+/** What of a runtime may have a hash of its own. */
+interface Runtime {
+  readonly process?: {
+    readonly getBuiltinModule?: (name: string) => { readonly hash?: (algorithm: string, text: string) => string };
+  };
+}
+
+/** Node's, which takes an eighth of the time: asked for and not imported, as pages and other runtimes read this file too. */
+const ofRuntime = (globalThis as Runtime).process?.getBuiltinModule?.('node:crypto')?.hash;
+
 /** SHA-256 of the UTF-8 bytes of a text, in hex. */
-export function sha256Hex(text: string): string {
+export const sha256Hex: (text: string) => string =
+  ofRuntime === undefined ? portableSha256Hex : (text) => ofRuntime('sha256', text);
+
+/** The same wherever there is JavaScript. */
+export function portableSha256Hex(text: string): string {
   return bytesToHex(sha256(utf8ToBytes(text)));
 }
 

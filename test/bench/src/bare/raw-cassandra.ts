@@ -14,8 +14,8 @@ const CONTEXT = 'bare';
 const YEAR_MS = 31_536_000_000;
 const BLOCK = 1_024;
 const LANES = 256;
-/** As many as our store writes at once for one call. */
-const ATONCE = 64;
+/** Requests under way at once: as many as our store's session lets through. */
+export const REQUESTS_MAX = 256;
 
 const EVENT = `INSERT INTO event (context, tenant, type, id, bucket, shard, event_time, stream, sequence, name, digest,
   processing_id, version, characteristics, content, metadata) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`;
@@ -57,8 +57,17 @@ export class RawCassandra {
     return this.client.connect();
   }
 
-  /** Events `from` to `to - 1`, the i-th of aggregate `aggregateOf(i)`: rows one by one, or one batch for each history. */
-  async append(from: number, to: number, aggregateOf: (i: number) => number, grouped: boolean): Promise<void> {
+  /**
+   * Events `from` to `to - 1`, the i-th of aggregate `aggregateOf(i)`: rows one by one, or one batch for each history.
+   * @param atOnce so many requests under way, where calls are side by side each has its share
+   */
+  async append(
+    from: number,
+    to: number,
+    aggregateOf: (i: number) => number,
+    grouped: boolean,
+    atOnce = REQUESTS_MAX,
+  ): Promise<void> {
     const rows: Row[] = [];
     for (let i = from; i < to; i++) rows.push(rowOf(i, aggregateOf(i)));
     const writes: (() => Promise<unknown>)[] = [() => this.log(rows)];
@@ -67,7 +76,7 @@ export class RawCassandra {
     } else {
       for (const row of rows) writes.push(() => this.write([row]));
     }
-    await allOf(writes, ATONCE);
+    await allOf(writes, atOnce);
   }
 
   /** One event's rows without the log. */

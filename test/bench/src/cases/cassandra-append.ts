@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Fact, Layer } from '@concursus/core';
 import { cassandra } from '@concursus/cassandra';
-import { allOf, RawCassandra } from '../bare/raw-cassandra.js';
+import { allOf, RawCassandra, REQUESTS_MAX } from '../bare/raw-cassandra.js';
 import type { BenchCase, CaseContext, Round, ServerAddresses, Side } from '../case.js';
 import { AGGREGATES, factOf } from '../model.js';
 import { clock, openLayer } from '../road.js';
@@ -23,14 +23,14 @@ const SHAPES: readonly Shape[] = [
   { title: 'single, 100 in flight', size: 1, atOnce: 100, together: false },
 ];
 
-function cassandraOf({ servers }: CaseContext): NonNullable<ServerAddresses['cassandra']> {
+export function cassandraOf({ servers }: CaseContext): NonNullable<ServerAddresses['cassandra']> {
   if (servers.cassandra === undefined)
     throw new Error('There is no Cassandra: start it through npm run bench:servers.');
   return servers.cassandra;
 }
 
 /** Of this case. All its sides are contexts of one: each table takes about a megabyte of a server's memory. */
-const keyspace = `bench_${randomBytes(6).toString('hex')}`;
+export const keyspace = `bench_${randomBytes(6).toString('hex')}`;
 
 /** Our store, in a context of its own. */
 export function cassandraLayer(context: CaseContext): Promise<Layer<'persistent'>> {
@@ -76,12 +76,12 @@ function spread({ size, together }: Shape): (i: number) => number {
 }
 
 /** Every aggregate has an event, so that a round appends to histories that are there. */
-export async function fill(layer: Layer<'persistent'>, aggregates: number, atOnce = 4): Promise<void> {
+export async function fill(layer: Layer<'persistent'>, aggregates: number, first = 0): Promise<void> {
   const works: (() => Promise<unknown>)[] = [];
   for (let from = 0; from < aggregates; from += 1_000) {
-    works.push(() => appendTo(layer, from, Math.min(from + 1_000, aggregates), (i) => i));
+    works.push(() => appendTo(layer, from, Math.min(from + 1_000, aggregates), (i) => first + i));
   }
-  await allOf(works, atOnce);
+  await allOf(works, 4);
 }
 
 export function appendTo(
@@ -116,7 +116,7 @@ async function bare(context: CaseContext, shape: Shape): Promise<Side> {
   for (let from = 0; from < AGGREGATES; from += 100) await raw.append(from, from + 100, (i) => i, false);
   const place = { at: AGGREGATES };
   const append = async (from: number, to: number): Promise<unknown> => {
-    if (shape.size > 1) return raw.append(from, to, aggregateOf, shape.together);
+    if (shape.size > 1) return raw.append(from, to, aggregateOf, shape.together, REQUESTS_MAX / shape.atOnce);
     const event = raw.appendOne(from, aggregateOf(from));
     if (from % 100 !== 99) return event;
     return Promise.all([event, raw.logOf(from - 99, to, aggregateOf)]);

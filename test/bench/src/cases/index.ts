@@ -2,6 +2,7 @@
 import type { BenchCase } from '../case.js';
 import { bootCases } from './boot.js';
 import { cassandraAppendCases } from './cassandra-append.js';
+import { cassandraProcessesCases } from './cassandra-processes.js';
 import { cassandraReadCases } from './cassandra-read.js';
 import { codecCases } from './codec.js';
 import { foldCases } from './fold.js';
@@ -45,4 +46,9 @@ export const cases: readonly BenchCase[] = [
 ];
 
 /** What runs on real servers. */
-export const serverCases: readonly BenchCase[] = [...cassandraAppendCases, ...cassandraReadCases, ...kafkaCases];
+export const serverCases: readonly BenchCase[] = [
+  ...cassandraAppendCases,
+  ...cassandraProcessesCases,
+  ...cassandraReadCases,
+  ...kafkaCases,
+];

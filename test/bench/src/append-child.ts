@@ -1,0 +1,37 @@
+/** A process of its own that appends to Cassandra whenever it is told how much: two of them are a side of the bench. */
+import 'reflect-metadata';
+import { cassandra } from '@concursus/cassandra';
+import type { ServerAddresses } from './case.js';
+import { appends, appendTo, fill } from './cases/cassandra-append.js';
+import { AGGREGATES } from './model.js';
+import { openLayer } from './road.js';
+
+/** What it is started with, as JSON. */
+export interface AppendJob {
+  readonly address: NonNullable<ServerAddresses['cassandra']>;
+  readonly keyspace: string;
+  readonly context: string;
+  /** Its aggregates begin at this number. */
+  readonly first: number;
+}
+
+const { address, keyspace, context, first } = JSON.parse(process.argv[2] ?? '') as AppendJob;
+const layer = await openLayer(cassandra({ ...address, keyspace }), context);
+await fill(layer, AGGREGATES, first);
+const place = { at: AGGREGATES };
+
+/** Told how many events, it answers when they are recorded; told none, it ends. */
+async function obey(events: number): Promise<void> {
+  if (events === 0) {
+    await layer.close();
+    process.disconnect();
+    return;
+  }
+  const append = (from: number, to: number): Promise<unknown> =>
+    appendTo(layer, from, to, (i) => first + (i % AGGREGATES));
+  await appends({ size: 100, atOnce: 4 }, place, events, append).run();
+  process.send!('done');
+}
+
+process.on('message', (events: number) => void obey(events));
+process.send!('ready');
