@@ -11,6 +11,7 @@ import {
   type TransportSubscription,
 } from '@concursus/core';
 import type { Admin } from 'kafkajs';
+import { BufferRetention } from './buffer-retention.js';
 import type { GroupOptions, KafkaClient } from './client.js';
 import { DeadLetters, type DeadLetter } from './dead-letters.js';
 import { GroupConsumer, type ReceivedPart } from './group-consumer.js';
@@ -26,6 +27,8 @@ export interface KafkaTransportParts {
   readonly deadLetterTopic: string;
   readonly topics: TopicOptions;
   readonly group: Omit<GroupOptions, 'groupId'>;
+  readonly trim: boolean;
+  readonly trimEveryMs: number;
 }
 
 const BATCH_SIZE = 512;
@@ -34,6 +37,7 @@ export class KafkaEventTransport extends EventTransport {
   private readonly admin: Admin;
   private readonly producer: OrderedProducer;
   private readonly deadLetters: DeadLetters;
+  private readonly retention: BufferRetention;
   private readonly subscriptions = new Set<GroupConsumer>();
   private readonly utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
   private state: 'new' | 'open' | 'closed' = 'new';
@@ -44,6 +48,15 @@ export class KafkaEventTransport extends EventTransport {
     this.admin = client.admin();
     this.producer = new OrderedProducer(client, logger);
     this.deadLetters = new DeadLetters(this.producer, parts.deadLetterTopic, logger);
+    this.retention = new BufferRetention({
+      admin: this.admin,
+      clock: parts.clock,
+      logger,
+      topic: parts.topic,
+      retentionMs: parts.topics.retentionMs ?? -1,
+      trim: parts.trim,
+      everyMs: parts.trimEveryMs,
+    });
   }
 
   /** @throws ConfigurationError `INVALID_OPTION` (a topic is not fit) · UnavailableError `STORE_UNREACHABLE`, `TIMEOUT` */
@@ -55,7 +68,14 @@ export class KafkaEventTransport extends EventTransport {
       throw client.unavailable('connecting', error);
     }
     await ensureTopics(client, this.admin, this.parts, [
-      { ...topics, topic, purpose: 'the buffer in front of the store', eventTimes: false, written: true },
+      {
+        ...topics,
+        topic,
+        purpose: 'the buffer in front of the store',
+        eventTimes: false,
+        written: true,
+        trimmed: this.parts.trim,
+      },
       {
         ...DeadLetters.topicOptions(topics),
         topic: deadLetterTopic,
@@ -66,6 +86,7 @@ export class KafkaEventTransport extends EventTransport {
     ]);
     await this.producer.connect();
     this.state = 'open';
+    this.retention.start();
   }
 
   async publish(items: readonly TransportItem[]): Promise<void> {
@@ -90,6 +111,7 @@ export class KafkaEventTransport extends EventTransport {
   ): Promise<TransportSubscription> {
     this.checkOpen();
     const { client, clock, logger, topic } = this.parts;
+    await this.retention.reads(this.groupId(group));
     const consumer = new GroupConsumer(client, clock, logger, {
       topics: [topic],
       group: { ...this.parts.group, groupId: this.groupId(group) },
@@ -131,6 +153,11 @@ export class KafkaEventTransport extends EventTransport {
     }
   }
 
+  override async problem(group: string): Promise<string | undefined> {
+    this.checkOpen();
+    return this.retention.problem(this.groupId(group));
+  }
+
   /** Resolves when what was published is held, or was refused. What waits to be handled stays where it is, for the next start. */
   drain(): Promise<void> {
     return this.producer.idle();
@@ -142,6 +169,7 @@ export class KafkaEventTransport extends EventTransport {
     this.state = 'closed';
     await Promise.all([...this.subscriptions].map((consumer) => consumer.stop()));
     this.subscriptions.clear();
+    await this.retention.stop();
     await this.producer.close();
     await this.admin.disconnect();
   }

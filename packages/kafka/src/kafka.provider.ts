@@ -21,10 +21,15 @@ export interface KafkaOptions extends KafkaConnectionOptions, TopicOptions, Kafk
   readonly topic?: string;
   /** Default `<topic>.dead-letter`. */
   readonly deadLetterTopic?: string;
+  /** Delete what every group has handled, so that the topic holds what waits and not all there ever was. Default true. */
+  readonly trim?: boolean;
+  /** How often that is done, and with a `retentionMs` how often it is looked whether something waits too long, milliseconds. Default 60,000. */
+  readonly trimEveryMs?: number;
 }
 
 /** A fetch without anything new ends after this long; then the member may learn that partitions move. */
 const FETCH_WAIT_MS = 250;
+const TRIM_EVERY_MS = 60_000;
 
 /**
  * The durable buffer on Kafka: `record()` answers `buffered` when every in-sync replica has the event, and the processes of
@@ -43,6 +48,12 @@ export function kafka(options: KafkaOptions): LayerProvider<'durable'> {
   checkConnection('kafka', options);
   checkTopicOptions('kafka', options);
   const group = groupOptions('kafka', options);
+  const { trim = true, trimEveryMs = TRIM_EVERY_MS } = options;
+  if (!Number.isSafeInteger(trimEveryMs) || trimEveryMs < 1 || trimEveryMs > 86_400_000) {
+    throw new ConfigurationError('INVALID_OPTION', `kafka was given trimEveryMs ${String(trimEveryMs)}.`, {
+      fix: 'Give trimEveryMs in whole milliseconds from 1 to 86,400,000.',
+    });
+  }
   for (const name of ['topic', 'deadLetterTopic'] as const) {
     if (options[name] !== undefined) checkTopicName('kafka', name, options[name]);
   }
@@ -60,6 +71,8 @@ export function kafka(options: KafkaOptions): LayerProvider<'durable'> {
         deadLetterTopic: options.deadLetterTopic ?? `${topic}.dead-letter`,
         topics: topicOptions(options),
         group,
+        trim,
+        trimEveryMs,
       });
       return {
         ports: { eventTransport },

@@ -25,6 +25,8 @@ export interface TopicNeeds extends TopicOptions {
   readonly topic: string;
   /** What it is for, as messages say it. */
   readonly purpose: string;
+  /** What all have handled is deleted, which frees whole segments of the log: they are made small. */
+  readonly trimmed?: boolean;
   /** Its messages bear times of events, of any year: the broker must take and keep them. */
   readonly eventTimes: boolean;
   /** Count and contents are ours to say; false for topics that only others write. */
@@ -38,6 +40,8 @@ const READY_MS = 50;
 const READY_STEP_MAX_MS = 1_000;
 /** One event of 1 MiB of parameters with everything around it, or a request of many. */
 export const MESSAGE_BYTES_MAX = 2_097_152;
+/** With 12 partitions 768 MiB beside what waits. */
+const TRIMMED_SEGMENT_BYTES = 67_108_864;
 const FOR_EVER = '9223372036854775807';
 /** Ten years: what accepts events that far ahead accepts all that are meant. */
 const AHEAD_MS_MIN = 315_360_000_000;
@@ -117,10 +121,13 @@ function created(needs: TopicNeeds): {
   const entries: [string, string][] = [
     ['cleanup.policy', 'delete'],
     ['retention.ms', String(needs.retentionMs ?? -1)],
+    // A cluster may have a default.
+    ['retention.bytes', '-1'],
     ['max.message.bytes', String(MESSAGE_BYTES_MAX)],
     ['message.timestamp.type', 'CreateTime'],
     ['unclean.leader.election.enable', 'false'],
   ];
+  if (needs.trimmed === true) entries.push(['segment.bytes', String(TRIMMED_SEGMENT_BYTES)]);
   if (needs.eventTimes) entries.push(['message.timestamp.after.max.ms', FOR_EVER]);
   if (needs.minInsyncReplicas !== undefined) entries.push(['min.insync.replicas', String(needs.minInsyncReplicas)]);
   else if ((needs.replicationFactor ?? 0) >= 3) entries.push(['min.insync.replicas', '2']);
@@ -183,6 +190,13 @@ export function checkTopic(
         ? `keeps messages for ${kept} ms from the time of their event, so that events of the past would be deleted at once`
         : `keeps messages for ${kept} ms, whether they were stored by then or not`,
       `${set(`retention.ms=${asked}`)} Or accept it with the option retentionMs: ${kept}.`,
+    );
+  }
+  const keptBytes = config.get('retention.bytes') ?? '-1';
+  if (keptBytes !== '-1') {
+    refuse(
+      `keeps ${keptBytes} bytes a partition, and deletes what is beyond them whether it was handled or not`,
+      set('retention.bytes=-1'),
     );
   }
   const bytes = Number(config.get('max.message.bytes') ?? MESSAGE_BYTES_MAX);
