@@ -89,6 +89,27 @@ describe('HistoryEnds', () => {
     expect(known(2).find('a', 'lamp', [factAt('a', 1_001)], 5)).toBeUndefined();
   });
 
+  it('never takes a fact for new that is not behind all that was noted, however many come and go', () => {
+    const step = fc.record({ id: fc.integer({ min: 0, max: 12 }), by: fc.integer({ min: 1, max: 400_000 }) });
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 120 }), fc.integer({ min: 1, max: 8 }), (steps, endsMax) => {
+        const ends = new HistoryEnds(placement, endsMax, 16);
+        const last = new Map<string, number>();
+        for (const { id, by } of steps) {
+          const text = String(id);
+          const before = last.get(text) ?? 0;
+          const at = before + by;
+          expect(ends.find(text, 'lamp', [factAt(text, before)], 5)).toBeUndefined();
+          const known = ends.find(text, 'lamp', [factAt(text, at)], 5);
+          if (!last.has(text)) expect(known).toBeUndefined();
+          ends.note(text, new Map([[Math.floor(at / HOUR_MS), 1]]), factAt(text, at), 5);
+          last.set(text, at);
+          expect(ends.find(text, 'lamp', [factAt(text, at + 1, 'z')], 5)).toBeDefined();
+        }
+      }),
+    );
+  });
+
   it('takes the later end when a history was recorded to again', () => {
     const ends = known(1);
     ends.note('a', new Map([[0, 1]]), factAt('a', 2_000), 5);
