@@ -9,8 +9,10 @@ import { EndTable } from './end-table.js';
 import { KnownHistory } from './known-facts.js';
 import type { Placement } from './placement.js';
 
-/** Of some 400 bytes each. */
+/** Of some 400 bytes each, in two generations. */
 const ENDS_MAX = 50_000;
+/** Of the elder generation, with each that is noted: they are through before the younger one is full. */
+const FORGOTTEN_A_NOTE = 2;
 
 interface End {
   readonly era: number;
@@ -21,8 +23,13 @@ interface End {
 }
 
 export class HistoryEnds {
-  /** The longest unused first. */
-  private readonly ends = new Map<string, End>();
+  /**
+   * Two generations, so that nothing is ever taken out of a map: one whose first entry goes with each that comes is walked
+   * over from its beginning, past all that went.
+   */
+  private younger = new Map<string, End>();
+  private elder: ReadonlyMap<string, End> = new Map();
+  private leaving: Iterator<[string, End]> = this.elder.entries();
   /** Of those that went. Where it knows a history, the partition of its last fact is the only one of its bucket. */
   private readonly times: EndTable;
 
@@ -37,7 +44,7 @@ export class HistoryEnds {
 
   /** The history as far as it matters to these facts, when all of them are behind its end; else undefined. */
   find(text: string, type: string, facts: readonly Fact[], era: number): KnownHistory | undefined {
-    const end = this.ends.get(text);
+    const end = this.younger.get(text) ?? this.elder.get(text);
     if (end === undefined || end.era !== era) return this.findByTime(text, type, facts, era);
     for (const fact of facts) if (compareIdentity(end.last, fact) >= 0) return undefined;
     const history = new KnownHistory(this.placement, new Map(end.directory));
@@ -58,17 +65,26 @@ export class HistoryEnds {
 
   /** Notes the last fact of a history, and the buckets it has. @param era in which nobody else recorded, until now */
   note(text: string, directory: Directory, last: Fact, era: number): void {
-    this.ends.delete(text);
     const { eventTime, streamId, sequence, name } = last;
     const bucket = this.placement.bucketOf(last.aggregateType, eventTime);
-    this.ends.set(text, { era, directory, bucket, last: { eventTime, streamId, sequence, name } });
-    if (this.ends.size > this.endsMax) for (const [oldest, end] of this.ends) return this.forget(oldest, end);
+    this.younger.set(text, { era, directory, bucket, last: { eventTime, streamId, sequence, name } });
+    this.forget(FORGOTTEN_A_NOTE);
+    if (this.younger.size * 2 < this.endsMax) return;
+    this.forget(Number.POSITIVE_INFINITY);
+    this.elder = this.younger;
+    this.leaving = this.elder.entries();
+    this.younger = new Map();
   }
 
-  /** All but its time, if that is enough to know where its next fact goes. */
-  private forget(text: string, { era, directory, bucket, last }: End): void {
-    this.ends.delete(text);
-    if (directory.get(bucket)?.width === 1) this.times.put(text, era, last.eventTime);
-    else this.times.remove(text);
+  /** So many of the elder ones: all but their times, where that is enough to know where their next facts go. */
+  private forget(count: number): void {
+    for (let i = 0; i < count; i++) {
+      const next = this.leaving.next();
+      if (next.done === true) return;
+      const [text, { era, directory, bucket, last }] = next.value;
+      if (this.younger.has(text)) continue;
+      if (directory.get(bucket)?.width === 1) this.times.put(text, era, last.eventTime);
+      else this.times.remove(text);
+    }
   }
 }

@@ -63,7 +63,8 @@ describe('EndTable', () => {
 
 describe('HistoryEnds', () => {
   const placement = new Placement('bench', { bucketMs: HOUR_MS });
-  const directory = (width: number): Directory => new Map([[0, { width, listed: undefined, filled: undefined }]]);
+  const directory = (width: number, bucket = 0): Directory =>
+    new Map([[bucket, { width, listed: undefined, filled: undefined }]]);
   const known = (width: number): HistoryEnds => {
     const ends = new HistoryEnds(placement, 1, 16);
     ends.note('a', directory(width), factAt('a', 1_000), 5);
@@ -89,6 +90,27 @@ describe('HistoryEnds', () => {
 
   it('looks a fact up whose bucket has several partitions', () => {
     expect(known(2).find('a', 'lamp', [factAt('a', 1_001)], 5)).toBeUndefined();
+  });
+
+  it('never takes a fact for new that is not behind all that was noted, however many come and go', () => {
+    const step = fc.record({ id: fc.integer({ min: 0, max: 12 }), by: fc.integer({ min: 1, max: 400_000 }) });
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 120 }), fc.integer({ min: 1, max: 8 }), (steps, endsMax) => {
+        const ends = new HistoryEnds(placement, endsMax, 16);
+        const last = new Map<string, number>();
+        for (const { id, by } of steps) {
+          const text = String(id);
+          const before = last.get(text) ?? 0;
+          const at = before + by;
+          expect(ends.find(text, 'lamp', [factAt(text, before)], 5)).toBeUndefined();
+          const known = ends.find(text, 'lamp', [factAt(text, at)], 5);
+          if (!last.has(text)) expect(known).toBeUndefined();
+          ends.note(text, directory(1, Math.floor(at / HOUR_MS)), factAt(text, at), 5);
+          last.set(text, at);
+          expect(ends.find(text, 'lamp', [factAt(text, at + 1, 'z')], 5)).toBeDefined();
+        }
+      }),
+    );
   });
 
   it('takes the later end when a history was recorded to again', () => {
