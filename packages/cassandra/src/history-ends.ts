@@ -32,8 +32,19 @@ export class HistoryEnds {
     return history;
   }
 
-  /** Notes the last fact of a history, and the buckets it has. @param era in which nobody else recorded, until now */
-  note(text: string, directory: Directory, last: Fact, era: number): void {
+  /** The last fact of a history, if it is known. */
+  lastOf(text: string, era: number): IdentityKey | undefined {
+    const end = this.ends.get(text);
+    return end?.era === era ? end.last : undefined;
+  }
+
+  /**
+   * Notes the buckets that a history has, and its last fact: the one known before when none is given.
+   * @param era in which nobody else recorded, until now
+   */
+  note(text: string, directory: Directory, fact: Fact | undefined, era: number): void {
+    const last = fact ?? this.lastOf(text, era);
+    if (last === undefined) return;
     this.ends.delete(text);
     const { eventTime, streamId, sequence, name } = last;
     this.ends.set(text, { era, directory, last: { eventTime, streamId, sequence, name } });
