@@ -24,7 +24,7 @@ const CHANGES_KEPT = 100_000;
  * processes may share a keyspace.
  *
  * `connect` refuses with ConfigurationError `SCHEMA_MISMATCH` (tables of another version, or none and `createSchema: false`) and
- * UnavailableError `STORE_UNREACHABLE` or `TIMEOUT`.
+ * UnavailableError `STORE_UNREACHABLE`, `TIMEOUT`, or `CLOCK_SKEW` (its clock is far from those of all other writers).
  *
  * @example
  * ConcursusModule.forRoot({ persistent: cassandra({ contactPoints: ['10.0.0.1'], localDataCenter: 'dc1' }) })
@@ -85,7 +85,7 @@ function check(options: CassandraPersistentOptions): void {
     });
   }
   const names = ['requestsMax', 'waitingMax', 'changesKept', 'leaseMs', 'beatMs'] as const;
-  for (const name of [...names, 'partitionRowsMax', 'partitionBytesMax'] as const) {
+  for (const name of [...names, 'maxSkewMs', 'partitionRowsMax', 'partitionBytesMax'] as const) {
     const value = options[name];
     if (value === undefined || (Number.isSafeInteger(value) && value > 0)) continue;
     throw new ConfigurationError('INVALID_OPTION', `${name} is ${value}.`, {

@@ -3,6 +3,7 @@ import { Bell, ConfigurationError, type EventFeed, type EventStore } from '@conc
 import { BucketGrowth, type GrowthOptions } from './bucket-growth.js';
 import { CassandraEventFeed } from './cassandra-event-feed.js';
 import { CassandraEventStore } from './cassandra-event-store.js';
+import { ClockAgreement } from './clock-agreement.js';
 import { Decisions } from './decisions.js';
 import { EventRows } from './event-rows.js';
 import { FeedLog } from './feed-log.js';
@@ -26,13 +27,21 @@ export interface CassandraEventOptions extends PlacementOptions, GrowthOptions {
   readonly leaseMs?: number;
   /** How often a writer says how far it is: about how far the feed is behind. At most a quarter of the lease. Default 100. */
   readonly beatMs?: number;
+  /**
+   * How far the clock of this process may be from those of all other writers: else it is refused, at the start and while it
+   * runs, with `CLOCK_SKEW`. Default 60,000.
+   */
+  readonly maxSkewMs?: number;
 }
 
 /** What fills two of the persistent ports. */
 export interface EventPorts {
   readonly eventStore: EventStore;
   readonly eventFeed: EventFeed;
-  /** Called when the session is connected, before any port is used. */
+  /**
+   * Called when the session is connected, before any port is used.
+   * @throws ConfigurationError `SCHEMA_MISMATCH` @throws UnavailableError `CLOCK_SKEW`
+   */
   start(): Promise<void>;
   /** Waits for what was accepted. */
   drain(): Promise<void>;
@@ -42,11 +51,13 @@ export interface EventPorts {
 
 const LEASE_MS = 5_000;
 const BEAT_MS = 100;
+const SKEW_MS = 60_000;
 
 /** @throws ConfigurationError `INVALID_OPTION` */
 export function eventPorts(session: Session, options: CassandraEventOptions): EventPorts {
   const leaseMs = options.leaseMs ?? LEASE_MS;
   const beatMs = options.beatMs ?? BEAT_MS;
+  const maxSkewMs = options.maxSkewMs ?? SKEW_MS;
   checkOptions(options, leaseMs, beatMs);
   const placement = new Placement(session.context, options);
   const growth = new BucketGrowth(session, placement, options);
@@ -54,13 +65,26 @@ export function eventPorts(session: Session, options: CassandraEventOptions): Ev
   const log = new FeedLog(session);
   const writers = new Writers(session);
   const sealer = new Sealer(session, writers, log, rows);
-  const writer = new Writer(session, writers, log, sealer, { leaseMs, beatMs });
+  const clocks = new ClockAgreement(session, writers, { maxSkewMs, leaseMs, beatMs });
+  const writer = new Writer(session, writers, log, sealer, clocks, { leaseMs, beatMs });
   const known = new KnownFacts(session, placement, growth);
   const repeats = new RepeatCounts(session, placement);
   const bell = new Bell();
   const onRecorded = (): void => bell.ring();
   const ends = new HistoryEnds(placement);
-  const recorder = new Recorder({ session, writers, writer, log, rows, known, ends, repeats, onRecorded });
+  const recorder = new Recorder({
+    session,
+    writers,
+    writer,
+    clocks,
+    log,
+    rows,
+    placement,
+    known,
+    ends,
+    repeats,
+    onRecorded,
+  });
   const histories = new HistoryReader(session, placement, growth);
   const late = new LateFacts(session, growth, histories);
   const decisions = new Decisions({ session, record: async (append) => (await recorder.append([append]))[0]! });
@@ -81,7 +105,10 @@ export function eventPorts(session: Session, options: CassandraEventOptions): Ev
   return {
     eventStore,
     eventFeed,
-    start: () => keepLayout(session, 'event buckets', placement.text),
+    async start() {
+      await keepLayout(session, 'event buckets', placement.text);
+      await clocks.agree();
+    },
     async drain() {
       await decisions.drained();
       await recorder.drained();

@@ -55,7 +55,7 @@ export const eventTables: readonly string[] = [
   // Writers that live, or whose end is not settled: see writer.ts.
   `CREATE TABLE IF NOT EXISTS writer (
     context text, lane int, node text,
-    beat bigint, lease_ms int, started text, closed text, issued text, floor text, closed_seq bigint, seal text,
+    beat bigint, lease_ms int, started text, closed text, issued text, floor text, closed_seq bigint, clock bigint, seal text,
     PRIMARY KEY ((context, lane), node))
     WITH gc_grace_seconds = 86400`,
   // How each former writer ended, numbered without a gap in the order in which that was settled.

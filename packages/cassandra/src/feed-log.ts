@@ -7,8 +7,8 @@ import { unpackRow, unpackSpan, type FeedRow, type PackedRow, type Span } from '
 import { isAfter, later } from './processing-times.js';
 import type { Session } from './session.js';
 
-/** Rows of a partition; of at most some 128 kB each. */
-const BLOCK = 1_024;
+/** Rows of a partition, of some 128 kB each at most but for large facts: 32 MiB, as a load fills its rows. */
+const BLOCK = 256;
 /** Rows under way at once, from the first that is not there yet: what a reader must look at behind the last row it sees. */
 export const ROWS_UNDER_WAY_MAX = 512;
 

@@ -44,8 +44,8 @@ export class HistoryEnds {
 
   /** The history as far as it matters to these facts, when all of them are behind its end; else undefined. */
   find(text: string, type: string, facts: readonly Fact[], era: number): KnownHistory | undefined {
-    const end = this.younger.get(text) ?? this.elder.get(text);
-    if (end === undefined || end.era !== era) return this.findByTime(text, type, facts, era);
+    const end = this.knownEnd(text, era);
+    if (end === undefined) return this.findByTime(text, type, facts, era);
     for (const fact of facts) if (compareIdentity(end.last, fact) >= 0) return undefined;
     const history = new KnownHistory(this.placement, new Map(end.directory));
     history.reach(this.placement.bucketOf(type, end.last.eventTime), end.last);
@@ -63,17 +63,36 @@ export class HistoryEnds {
     return new KnownHistory(this.placement, new Map([[bucket, { width: 1, listed: undefined, filled: undefined }]]));
   }
 
-  /** Notes the last fact of a history, and the buckets it has. @param era in which nobody else recorded, until now */
-  note(text: string, directory: Directory, last: Fact, era: number): void {
-    const { eventTime, streamId, sequence, name } = last;
-    const bucket = this.placement.bucketOf(last.aggregateType, eventTime);
-    this.younger.set(text, { era, directory, bucket, last: { eventTime, streamId, sequence, name } });
+  /** The last fact of a history, if it is known. */
+  lastOf(text: string, era: number): IdentityKey | undefined {
+    return this.knownEnd(text, era)?.last;
+  }
+
+  /**
+   * Notes the buckets that a history has, and its last fact: the one known before when none is given.
+   * @param era in which nobody else recorded, until now
+   */
+  note(text: string, directory: Directory, fact: Fact | undefined, era: number): void {
+    const end = fact === undefined ? this.knownEnd(text, era) : this.endOf(fact);
+    if (end === undefined) return;
+    this.younger.set(text, { era, directory, bucket: end.bucket, last: end.last });
     this.forget(FORGOTTEN_A_NOTE);
     if (this.younger.size * 2 < this.endsMax) return;
     this.forget(Number.POSITIVE_INFINITY);
     this.elder = this.younger;
     this.leaving = this.elder.entries();
     this.younger = new Map();
+  }
+
+  private knownEnd(text: string, era: number): End | undefined {
+    const end = this.younger.get(text) ?? this.elder.get(text);
+    return end?.era === era ? end : undefined;
+  }
+
+  private endOf(fact: Fact): Pick<End, 'bucket' | 'last'> {
+    const { eventTime, streamId, sequence, name } = fact;
+    const bucket = this.placement.bucketOf(fact.aggregateType, eventTime);
+    return { bucket, last: { eventTime, streamId, sequence, name } };
   }
 
   /** So many of the elder ones: all but their times, where that is enough to know where their next facts go. */

@@ -25,7 +25,7 @@ const DOWN = `${UP} ORDER BY event_time DESC`;
 const AHEAD = 8;
 const FETCH_MIN = 64;
 /** Of one of many shards. */
-const FETCH_LEAST = 16;
+const FETCH_LEAST = 4;
 const FETCH_MAX = 5_000;
 /** The first page of a partition, until it is known how large its facts are. */
 const FETCH_FIRST = 1_000;
@@ -93,9 +93,9 @@ export class HistoryReader {
   }
 
   /** All of it. */
-  async collect(key: AggregateKey, wanted: Wanted, known?: Directory): Promise<Fact[]> {
+  async collect(key: AggregateKey, wanted: Wanted): Promise<Fact[]> {
     let all: Fact[] | undefined;
-    for await (const chunk of this.read(key, wanted, known)) {
+    for await (const chunk of this.read(key, wanted)) {
       if (all === undefined) all = chunk as Fact[];
       else for (const fact of chunk) all.push(fact);
     }
@@ -105,7 +105,7 @@ export class HistoryReader {
   private bucket(key: AggregateKey, bucket: number, shards: number, wanted: Wanted): AsyncGenerator<readonly Fact[]> {
     if (shards === 1) return this.shard(key, bucket, 0, wanted, 1);
     const parts = Array.from({ length: shards }, (_, shard) => this.shard(key, bucket, shard, wanted, shards));
-    return merged(parts, wanted.descending);
+    return merged(parts, wanted.descending, Math.max(FETCH_MIN, Math.min(wanted.size, FETCH_FIRST)));
   }
 
   /** @param among so many are read at once: together they fetch what one would */
@@ -135,7 +135,9 @@ export class HistoryReader {
       let characters = 0;
       for (const row of rows) characters += (row['content'] as string).length;
       const average = Math.ceil(characters / Math.max(rows.length, 1)) + 100;
-      fetchSize = Math.max(least, Math.min(FETCH_MAX, Math.floor(FETCH_CHARACTERS / average / among)));
+      const most = Math.max(least, Math.min(FETCH_MAX, Math.floor(FETCH_CHARACTERS / average / among)));
+      // Of many each gives little of what is wanted first.
+      fetchSize = among === 1 ? most : Math.min(most, fetchSize * 4);
       // The server works on the next page while this one is decoded and handled. Whoever asked for little may want no more.
       const isAhead = pageState !== undefined && rows.length * among >= FETCH_FIRST;
       coming = isAhead ? fetch(pageState) : undefined;
@@ -165,18 +167,19 @@ function isSame(a: Fact, b: Fact): boolean {
   return a.eventTime === b.eventTime && compareIdentity(a, b) === 0 && sameContent(a, b);
 }
 
-/** One of several readers in one order. The next chunk is asked for when one is begun. */
+/** One of several readers in one order. The next chunk is asked for when half of this one was taken. */
 interface MergeHead {
   readonly part: AsyncGenerator<readonly Fact[]>;
   chunk: readonly Fact[];
   at: number;
-  coming: Promise<IteratorResult<readonly Fact[]>>;
+  coming: Promise<IteratorResult<readonly Fact[]>> | undefined;
 }
 
-/** Several shards of one bucket in one order. */
+/** Several shards of one bucket in one order, in chunks of so many facts. */
 async function* merged(
   parts: readonly AsyncGenerator<readonly Fact[]>[],
   descending: boolean,
+  size: number,
 ): AsyncGenerator<readonly Fact[]> {
   const turn = descending ? -1 : 1;
   let out: Fact[] = [];
@@ -186,19 +189,20 @@ async function* merged(
     const heads: MergeHead[] = [];
     for (const [i, first] of firsts.entries()) {
       const part = parts[i]!;
-      if (first.done !== true) heads.push({ part, chunk: first.value, at: 0, coming: ahead(part) });
+      if (first.done !== true) heads.push({ part, chunk: first.value, at: 0, coming: undefined });
     }
     while (heads.length > 0) {
       let least = heads[0]!;
       for (const head of heads) {
         if (head !== least && compareKey(head.chunk[head.at]!, least.chunk[least.at]!) * turn < 0) least = head;
       }
+      if (least.at * 2 >= least.chunk.length) least.coming ??= ahead(least.part);
       const fact = least.chunk[least.at++]!;
       // What was written while others knew another width may stand in two of them: one content, whose lesser id counts.
       if (previous !== undefined && isSame(previous, fact)) {
         if (compareProcessingIds(fact.processingId, previous.processingId) < 0) out[out.length - 1] = fact;
       } else {
-        if (out.length >= FETCH_FIRST) {
+        if (out.length >= size) {
           yield out;
           out = [];
         }
@@ -206,12 +210,12 @@ async function* merged(
       }
       previous = out[out.length - 1]!;
       if (least.at < least.chunk.length) continue;
-      const next = await least.coming;
+      const next = await (least.coming ?? least.part.next());
       if (next.done === true) heads.splice(heads.indexOf(least), 1);
       else {
         least.chunk = next.value;
         least.at = 0;
-        least.coming = ahead(least.part);
+        least.coming = undefined;
       }
     }
     if (out.length > 0) yield out;

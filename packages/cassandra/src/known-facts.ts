@@ -16,9 +16,11 @@ const SCAN = `SELECT ${keyColumns} FROM event
   WHERE context = ? AND tenant = ? AND type = ? AND id = ? AND bucket = ? AND shard = ? AND event_time >= ?`;
 const END = `SELECT event_time, stream, sequence, name FROM event
   WHERE context = ? AND tenant = ? AND type = ? AND id = ? AND bucket = ? AND shard = ? ORDER BY event_time DESC LIMIT 1`;
-/** Rows of a page beyond the facts that are looked for. */
+/** Rows of a page beyond the facts that are looked for: of one shard, where neighbours are looked for too, and of many. */
 const SPARE = 32;
+const SPARE_OF_MANY = 4;
 const PAGE_MAX = 1_000;
+const PARTS = 8;
 const READS_AT_ONCE = 64;
 
 /** One history, as far as it matters to what is to be recorded; facts that are recorded are added. */
@@ -133,7 +135,10 @@ export class KnownFacts {
     return [this.session.context, key.tenant, key.type, key.id];
   }
 
-  /** Rows from each of the times on, up to one behind the last; what lies between two of them far apart is left out. */
+  /**
+   * Rows from each of the times on, up to one behind the last; what lies between two of them far apart is left out. Where they
+   * are, the rest is read side by side.
+   */
   private async scan(
     key: AggregateKey,
     bucket: number,
@@ -142,24 +147,32 @@ export class KnownFacts {
     found: [number, types.Row][],
   ): Promise<void> {
     const owner = [...this.ownerOf(key), bucket, shard];
+    const fetchSize = Math.min(times.length + (shard === 0 ? SPARE : SPARE_OF_MANY), PAGE_MAX);
     let i = 0;
-    for (;;) {
-      let jumped = false;
-      const fetchSize = Math.min(times.length - i + SPARE, PAGE_MAX);
-      for await (const page of this.session.pages(SCAN, [...owner, times[i]!], { fetchSize })) {
-        for (const row of page) found.push([bucket, row]);
-        const last = page.at(-1);
-        if (last === undefined) continue;
-        const lastTime = (last['event_time'] as Date).getTime();
-        while (i < times.length && times[i]! < lastTime) i++;
-        if (i === times.length) return;
-        const goesOn = times[i] === lastTime;
-        if (goesOn) continue;
-        jumped = true;
-        break;
-      }
-      if (!jumped) return;
+    for await (const page of this.session.pages(SCAN, [...owner, times[0]!], { fetchSize })) {
+      for (const row of page) found.push([bucket, row]);
+      const last = page.at(-1);
+      if (last === undefined) continue;
+      const lastTime = (last['event_time'] as Date).getTime();
+      while (i < times.length && times[i]! < lastTime) i++;
+      if (i === times.length) return;
+      if (times[i]! > lastTime) return this.scanParts(key, bucket, shard, times.slice(i), found);
     }
+  }
+
+  private async scanParts(
+    key: AggregateKey,
+    bucket: number,
+    shard: number,
+    times: readonly number[],
+    found: [number, types.Row][],
+  ): Promise<void> {
+    const each = Math.ceil(times.length / PARTS);
+    const parts: Promise<void>[] = [];
+    for (let from = 0; from < times.length; from += each) {
+      parts.push(this.scan(key, bucket, shard, times.slice(from, from + each), found));
+    }
+    await Promise.all(parts);
   }
 }
 

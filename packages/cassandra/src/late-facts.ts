@@ -17,13 +17,15 @@ import { eachBounded } from './bounded.js';
 import type { BucketGrowth, Directory } from './bucket-growth.js';
 import { distinctFacts, identityOf, processingTimeOf } from './event-columns.js';
 import { wholeHistory, type HistoryReader } from './history-reader.js';
-import { shardCount } from './placement.js';
+import { shardCount, shardsUpTo, spreadOf } from './placement.js';
 import { isAfter, isRecordedAfter, justBefore } from './processing-times.js';
 import type { Session } from './session.js';
 
 const LATE = `SELECT * FROM event_late
   WHERE context = ? AND tenant = ? AND type = ? AND id = ? AND bucket = ? AND shard = ?
   AND processing_id > ? AND processing_id <= ?`;
+const AT = `SELECT * FROM event WHERE context = ? AND tenant = ? AND type = ? AND id = ? AND bucket = ? AND shard = ?
+  AND event_time = ? AND stream = ? AND sequence = ? AND name = ?`;
 const LATE_FIRST = `${LATE} LIMIT ?`;
 
 const READS_AT_ONCE = 64;
@@ -159,28 +161,37 @@ export class LateFacts {
     until: ProcessingTime,
   ): Promise<Fact[]> {
     const found: Fact[] = [];
-    const behind = new Map<number, Set<string>>();
+    const behind = new Map<string, types.Row>();
     for (const row of unsure) {
       const id = String(row['processing_id']);
       const fact = late.get(id);
-      if (fact !== undefined) {
-        found.push(fact);
-        continue;
-      }
-      const identity = identityOf(row);
-      if (known === undefined || compareIdentity(known, identity) < 0) continue;
-      const ids = behind.get(identity.eventTime);
-      if (ids === undefined) behind.set(identity.eventTime, new Set([id]));
-      else ids.add(id);
+      if (fact !== undefined) found.push(fact);
+      else if (known !== undefined && compareIdentity(known, identityOf(row)) >= 0) behind.set(id, row);
     }
-    await eachBounded([...behind], READS_AT_ONCE, async ([eventTime, ids]) => {
-      const wanted = { ...wholeHistory, from: eventTime, to: eventTime, until };
-      for (const fact of await this.histories.collect(key, wanted, directory)) {
-        // Else it was recorded before under another id.
-        if (ids.has(fact.processingId)) found.push(fact);
-      }
+    await eachBounded([...behind], READS_AT_ONCE, async ([id, row]) => {
+      const fact = (await this.factsAt(key, row, directory, until)).find(({ processingId }) => processingId === id);
+      // Else it was recorded before under another id.
+      if (fact !== undefined) found.push(fact);
     });
     return found;
+  }
+
+  /** All contents under the identity of a row, wherever they may stand. */
+  private async factsAt(
+    key: AggregateKey,
+    row: types.Row,
+    directory: Directory,
+    until: ProcessingTime,
+  ): Promise<readonly Fact[]> {
+    const identity = identityOf(row);
+    const { eventTime, streamId, sequence, name } = identity;
+    const bucket = row['bucket'] as number;
+    const owner = [this.session.context, key.tenant, key.type, key.id, bucket];
+    const rows: types.Row[] = [];
+    for (const shard of shardsUpTo(directory.get(bucket)?.width ?? 1, spreadOf(identity))) {
+      rows.push(...(await this.session.rows(AT, [...owner, shard, eventTime, streamId, sequence, name])));
+    }
+    return distinctFacts(key, rows, until);
   }
 }
 

@@ -19,6 +19,7 @@ import {
 } from '@concursus/core';
 import { decide, textOf, unstamp, type Decision } from './append-decision.js';
 import { bothOf, eachBounded } from './bounded.js';
+import type { ClockAgreement } from './clock-agreement.js';
 import type { Epoch, Unit } from './epoch.js';
 import { overloadedError } from './errors.js';
 import type { Directory } from './bucket-growth.js';
@@ -27,6 +28,7 @@ import type { FeedLog } from './feed-log.js';
 import { packUnit, type LoggedFact, type PackedRow } from './feed-row.js';
 import type { HistoryEnds } from './history-ends.js';
 import type { KnownFacts, KnownHistory } from './known-facts.js';
+import type { Placement } from './placement.js';
 import { later } from './processing-times.js';
 import type { RepeatCounts } from './repeat-counts.js';
 import { isPassing, type Session } from './session.js';
@@ -73,8 +75,10 @@ export interface RecorderParts {
   readonly session: Session;
   readonly writers: Writers;
   readonly writer: Writer;
+  readonly clocks: ClockAgreement;
   readonly log: FeedLog;
   readonly rows: EventRows;
+  readonly placement: Placement;
   readonly known: KnownFacts;
   readonly ends: HistoryEnds;
   readonly repeats: RepeatCounts;
@@ -209,13 +213,13 @@ export class Recorder {
     }
   }
 
-  /** Undefined when the epoch was lost before what was logged could count. */
+  /** Undefined when the epoch was lost, or the clock jumped, before what was logged could count. */
   private async recordIn(epoch: Epoch, group: readonly Call[]): Promise<Decision['results'] | undefined> {
-    const { session, writer, writers } = this.parts;
+    const { session, writer, writers, clocks } = this.parts;
     const before = writers.latest ?? (await writers.look());
     const { histories, remembered } = await this.patiently(() => this.readKnown(group, before, epoch), READ_MS);
     await epoch.room(rowsOf(group));
-    if (epoch.lost) return undefined;
+    if (epoch.lost || !clocks.isTrusted) return undefined;
     // From here to `begin` nothing is waited for: times and sequences are given in one order.
     const decision = decide(
       group.map((call) => call.appends),
@@ -262,7 +266,7 @@ export class Recorder {
   }
 
   private async readKnown(group: readonly Call[], { era, live }: Scene, epoch: Epoch): Promise<Known> {
-    const { known, ends } = this.parts;
+    const { known, ends, placement } = this.parts;
     // Beside others it cannot be told what stands behind what, so it is not asked.
     const withEnds = live.every((each) => each.node === epoch.node);
     const histories = new Map<string, KnownHistory>();
@@ -274,7 +278,10 @@ export class Recorder {
       else histories.set(text, found);
     }
     await eachBounded(unknown, READS_AT_ONCE, async ([text, facts]) => {
-      histories.set(text, await known.read(aggregateKeyOf(facts[0]!), facts, withEnds));
+      const last = ends.lastOf(text, era);
+      const history = await known.read(aggregateKeyOf(facts[0]!), facts, withEnds && last === undefined);
+      if (last !== undefined) history.reach(placement.bucketOf(facts[0]!.aggregateType, last.eventTime), last);
+      histories.set(text, history);
     });
     return { histories, remembered: unknown.length < byAggregate.size };
   }
@@ -309,7 +316,7 @@ export class Recorder {
     }
     for (const [text, { fact, late }] of lasts) {
       // Behind a late one stands something else.
-      if (!late) this.parts.ends.note(text, histories.get(text)!.directory, fact, era);
+      this.parts.ends.note(text, histories.get(text)!.directory, late ? undefined : fact, era);
     }
   }
 

@@ -314,7 +314,8 @@ class Doubt extends Error {
   }
 }
 
-/** Whether an error only says that something could not be had now. */
+/** Whether an error only says that something could not be had now, so that the same may be tried again at once. */
 export function isPassing(error: unknown): boolean {
-  return ConcursusError.isInstance(error) && error instanceof UnavailableError && error.code !== 'STORE_CLOSED';
+  if (!ConcursusError.isInstance(error) || !(error instanceof UnavailableError)) return false;
+  return error.code !== 'STORE_CLOSED' && error.code !== 'CLOCK_SKEW';
 }

@@ -10,6 +10,7 @@
  * younger than half of that, will be found by whoever seals it. After that the next beat tells.
  */
 import { randomNode, UnavailableError, type ProcessingTime } from '@concursus/core';
+import type { ClockAgreement } from './clock-agreement.js';
 import { closedError } from './errors.js';
 import { Epoch } from './epoch.js';
 import type { FeedLog } from './feed-log.js';
@@ -20,10 +21,12 @@ import { laneOf, trustMsOf, type LiveWriter, type Scene, type Writers } from './
 
 const JOIN = `INSERT INTO writer (context, lane, node, beat, lease_ms, started, closed, issued, floor, closed_seq)
   VALUES (?, ?, ?, 0, ?, ?, ?, ?, ?, -1) IF NOT EXISTS`;
-const BEAT = `UPDATE writer SET beat = ?, started = ?, closed = ?, issued = ?, floor = ?, closed_seq = ?
+const BEAT = `UPDATE writer SET beat = ?, started = ?, closed = ?, issued = ?, floor = ?, closed_seq = ?, clock = ?
   WHERE context = ? AND lane = ? AND node = ? IF beat = ? AND seal = null`;
 /** A floor is waited for while a writer that died is replaced, and a little longer. */
 const FLOOR_LEASES = 3;
+/** In place of a clock; nothing at all would be a tombstone. */
+const UNTRUSTED = -1;
 /** What is under way when a layer closes has so long. */
 const END_MS = 10_000;
 
@@ -48,6 +51,7 @@ export class Writer {
     private readonly writers: Writers,
     private readonly log: FeedLog,
     private readonly sealer: Sealer,
+    private readonly clocks: ClockAgreement,
     private readonly options: WriterOptions,
   ) {}
 
@@ -60,9 +64,10 @@ export class Writer {
     return this.ended.signal.aborted;
   }
 
-  /** Joins unless it has. @throws UnavailableError `STORE_CLOSED` after `end` */
+  /** Joins unless it has. @throws UnavailableError `STORE_CLOSED` after `end`, `CLOCK_SKEW` while its clock is wrong */
   async ready(): Promise<Epoch> {
     this.checkOpen();
+    if (!this.clocks.isTrusted) await this.clocks.agree();
     if (this.epoch !== undefined && this.joining === undefined) return this.epoch;
     return (this.joining ??= this.join().finally(() => (this.joining = undefined)));
   }
@@ -163,7 +168,8 @@ export class Writer {
   private follow(epoch: Epoch, scene: Scene): void {
     for (const each of scene.live) if (each.node !== epoch.node) epoch.raise(later(each.issued, each.floor));
     epoch.raise(this.writers.sealedClosed);
-    epoch.raise(endOf(this.session.clock.now() - 1));
+    void this.clocks.watch();
+    if (this.clocks.isTrusted) epoch.raise(endOf(this.session.clock.now() - 1));
   }
 
   private async beatOf(epoch: Epoch): Promise<void> {
@@ -183,6 +189,7 @@ export class Writer {
           timeText(promised.issued),
           timeText(promised.floor),
           promised.closedSeq,
+          this.clocks.published ?? UNTRUSTED,
           session.context,
           laneOf(epoch.node),
           epoch.node,

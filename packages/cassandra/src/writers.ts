@@ -13,7 +13,7 @@ const WRITER_LANES = 8;
 const SEALS_OF_BLOCK = 1_000;
 
 const lanes = Array.from({ length: WRITER_LANES }, (_, lane) => lane).join(', ');
-const COLUMNS = 'lane, node, beat, lease_ms, started, closed, issued, floor, closed_seq, seal';
+const COLUMNS = 'lane, node, beat, lease_ms, started, closed, issued, floor, closed_seq, clock, seal';
 const LIVE = `SELECT ${COLUMNS} FROM writer WHERE context = ? AND lane IN (${lanes})`;
 const ONE = `SELECT ${COLUMNS} FROM writer WHERE context = ? AND lane = ? AND node = ?`;
 const REMOVE = 'DELETE FROM writer WHERE context = ? AND lane = ? AND node = ? IF beat = ?';
@@ -49,6 +49,8 @@ export interface LiveWriter {
   readonly floor: ProcessingTime;
   /** Its rows up to here belong to what is closed, and none of them is missing. */
   readonly closedSeq: number;
+  /** Its time of day at its last beat; undefined when it does not trust it. */
+  readonly clock: number | undefined;
   /** Set when it was sealed and what it left is being carried out. */
   readonly seal: Seal | undefined;
 }
@@ -223,6 +225,7 @@ export function laneOf(node: string): number {
 function writerOf(row: types.Row): LiveWriter {
   const node = row['node'] as string;
   const seal = row['seal'] as string | null;
+  const clock = row['clock'] as object | null;
   const time = (column: string): ProcessingTime => timeOf(row[column] as string);
   return {
     node,
@@ -234,6 +237,7 @@ function writerOf(row: types.Row): LiveWriter {
     issued: time('issued'),
     floor: time('floor'),
     closedSeq: Number(row['closed_seq']),
+    clock: clock === null || Number(clock) < 0 ? undefined : Number(clock),
     seal: seal === null ? undefined : sealOf(node, seal),
   };
 }

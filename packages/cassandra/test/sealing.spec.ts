@@ -23,6 +23,7 @@ const writer: LiveWriter = {
   issued: time(1_020),
   floor: time(900),
   closedSeq: 4,
+  clock: undefined,
   seal: undefined,
 };
 

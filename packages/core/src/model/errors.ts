@@ -63,6 +63,7 @@ export type UnavailableCode =
   | 'OVERLOADED'
   | 'TIMEOUT'
   | 'ABORTED'
+  | 'CLOCK_SKEW'
   | 'CHANGES_TRIMMED';
 
 /** Codes of what a provider declares it cannot do. */
