@@ -1,6 +1,6 @@
 /**
  * An application that maintains the views of `sharing-model.ts` until it is killed; on a line of input it closes and ends. It
- * prints which views it runs whenever that changes. Arguments: keyspace, context.
+ * prints which shares of which views it runs whenever that changes. Arguments: keyspace, context.
  */
 import 'reflect-metadata';
 import { Module } from '@nestjs/common';
@@ -25,8 +25,9 @@ const app = await NestFactory.createApplicationContext(App, { logger: ['error', 
 const projections = app.get<Projections>(getPortToken(Projections, context));
 let told = '';
 const tell = setInterval(() => {
-  const runs = JSON.stringify(projections.names.filter((name) => projections.runsHere(name)));
-  if (runs !== told) process.stdout.write(`${runs}\n`);
+  const shares = projections.names.flatMap((name) => projections.sharesHere(name).map((share) => `${name} ${share}`));
+  const runs = JSON.stringify(shares);
+  if (runs !== told) process.stdout.write(`runs ${runs}\n`);
   told = runs;
 }, 20);
 process.stdin.once('data', () => {

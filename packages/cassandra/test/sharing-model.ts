@@ -1,4 +1,4 @@
-/** What several processes maintain together: some views of robots that count every move. */
+/** What several processes maintain together: two views of robots that count every move, and one more kept in four shares. */
 import { Injectable, type Type } from '@nestjs/common';
 import { Aggregate, Event, EventHandler, Max, Projection, Sum, type Rows } from '@concursus/core';
 
@@ -23,9 +23,9 @@ export class Cell {
   @Max() farthest: number | null = null;
 }
 
-function viewOf(name: string): Type {
+function viewOf(name: string, shares: number): Type {
   @Injectable()
-  @Projection({ name, of: Robot, view: Cell })
+  @Projection({ name, of: Robot, view: Cell, shares })
   class Moves {
     rows({ moves, farthest }: Robot): Rows<Cell> {
       return [['all', { moves, farthest }]];
@@ -34,6 +34,6 @@ function viewOf(name: string): Type {
   return Moves;
 }
 
-/** With the catalogue and the view of sources: six names. */
-export const VIEW_NAMES = ['north', 'east', 'south', 'west'];
-export const VIEWS = VIEW_NAMES.map(viewOf);
+export const SHARES = 4;
+export const VIEW_NAMES = ['north', 'east', 'spread'];
+export const VIEWS = VIEW_NAMES.map((name) => viewOf(name, name === 'spread' ? SHARES : 1));
