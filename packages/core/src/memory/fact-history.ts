@@ -10,6 +10,7 @@ import type { AppendOutcome, EventTimeRange } from '../ports/event-store.js';
 
 /** Facts of one block at most: moving half of 512 pointers costs about as much as finding the block. */
 const BLOCK_SIZE_MAX = 512;
+const MOVED_BY_HAND_MAX = 64;
 
 /** Lets a fact through, or not. */
 export type FactFilter = (fact: Fact) => boolean;
@@ -62,7 +63,7 @@ export class FactHistory {
         i = 0;
       }
     }
-    block.splice(i, 0, fact);
+    insertAt(block, i, fact);
     if (block.length > BLOCK_SIZE_MAX) blocks.splice(b + 1, 0, block.splice(block.length >>> 1));
     this.note(fact);
     return outcome;
@@ -193,6 +194,18 @@ export class FactHistory {
     }
     return undefined;
   }
+}
+
+/** Late ones are mostly a little late: moving a few by hand is quicker than a splice, which also makes a list of what it removed. */
+function insertAt(block: Fact[], i: number, fact: Fact): void {
+  const size = block.length;
+  if (size - i > MOVED_BY_HAND_MAX) {
+    block.splice(i, 0, fact);
+    return;
+  }
+  block.push(fact);
+  for (let k = size; k > i; k--) block[k] = block[k - 1]!;
+  block[i] = fact;
 }
 
 /** The first index whose fact is not before the identity. */

@@ -1,7 +1,8 @@
 /**
  * The folded aggregates of the projections that stand at one position. An event at the end of a history folds onto the
  * state kept here; a late one goes back to the nearest state kept before its place and folds on from there, so it costs
- * its distance. It only saves work: what it forgot is folded again from the store, up to the same position.
+ * its distance. It only saves work: what it forgot is folded again from the store, up to the same position. Over 400 lines,
+ * and one subject: a history's state and its tail, which change together.
  */
 import type { AggregateModel, FoldState } from '../mapping/event-registry.js';
 import type { AggregateKey, Fact } from '../model/event.js';
@@ -261,16 +262,15 @@ export class FoldCache {
     kept.events = events;
     kept.initials = initials;
     kept.last = before;
-    let next = 0;
     let k = 0;
-    while (next < late.length && k < known.length) {
-      const order = compareFold(model, late[next]!, known[k]!);
-      if (order > 0) this.append(model, kept, known[k++]!);
-      else if (order < 0) this.append(model, kept, late[next++]!);
-      else next++;
+    for (const fact of late) {
+      // Few are late and many stand behind them: a place is looked for, not walked to.
+      const place = placeOf(model, known, k, fact);
+      for (; k < place; k++) this.append(model, kept, known[k]!);
+      if (k < known.length && compareFold(model, fact, known[k]!) === 0) continue;
+      this.append(model, kept, fact);
     }
     for (; k < known.length; k++) this.append(model, kept, known[k]!);
-    for (; next < late.length; next++) this.append(model, kept, late[next]!);
     return true;
   }
 
@@ -361,6 +361,18 @@ function bytesOf(segment: Segment): number {
 
 function compareFold(model: AggregateModel, a: Fact, b: Fact): number {
   return model.rankOf(a) - model.rankOf(b) || compareEffective(a, b);
+}
+
+/** The first place at or behind `from` whose fact does not fold before this one. */
+function placeOf(model: AggregateModel, facts: readonly Fact[], from: number, fact: Fact): number {
+  let low = from;
+  let high = facts.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (compareFold(model, facts[middle]!, fact) < 0) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 /** Whether new facts change what others mean, or mean something else themselves: then the history is read again, corrected. */
