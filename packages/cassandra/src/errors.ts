@@ -1,5 +1,5 @@
 /** Translates what the driver throws at this package's border. Every refusal a caller meets is made here. */
-import { ConcursusError, ConfigurationError, InvalidEventError, UnavailableError } from '@concursus/core';
+import { ConcursusError, ConfigurationError, InvalidEventError, limits, UnavailableError } from '@concursus/core';
 import { errors, types } from 'cassandra-driver';
 
 /** The numbers of the protocol: an error's code is one of them. */
@@ -109,4 +109,20 @@ function busy(text: string, cause: unknown): UnavailableError {
 
 function unreachable(text: string, fix: string, cause: unknown): UnavailableError {
   return new UnavailableError('STORE_UNREACHABLE', `Cassandra failed: ${text}`, { fix, cause });
+}
+
+/** @throws InvalidEventError `LIMIT_EXCEEDED` */
+export function checkAppendSize(facts: number): void {
+  if (facts >= 1 && facts <= limits.appendEvents) return;
+  throw new InvalidEventError('LIMIT_EXCEEDED', `An append of ${facts} events was given.`, {
+    fix: `Give 1 to ${limits.appendEvents} events an append.`,
+  });
+}
+
+/** What a caller is told whose append may be recorded yet. */
+export function notInTimeError(ms: number): UnavailableError {
+  return new UnavailableError('TIMEOUT', `What was appended is not surely recorded after ${ms} ms.`, {
+    fix: 'Send it again: what is recorded already will be a repeat.',
+    details: { ms },
+  });
 }

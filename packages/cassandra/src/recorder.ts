@@ -7,21 +7,12 @@
  * Histories of one aggregate are recorded one group after the other, so that two calls of this process never miss each
  * other. Two processes may: then both log the fact, its least id counts, and readers of the feed pass over the other.
  */
-import {
-  aggregateKeyOf,
-  compareIdentity,
-  type Fact,
-  InvalidEventError,
-  limits,
-  UnavailableError,
-  type Append,
-  type AppendResult,
-} from '@concursus/core';
+import { aggregateKeyOf, compareIdentity, type Fact, type Append, type AppendResult } from '@concursus/core';
 import { decide, textOf, unstamp, type Decision } from './append-decision.js';
 import { bothOf, eachBounded } from './bounded.js';
 import type { ClockAgreement } from './clock-agreement.js';
 import type { Epoch, Unit } from './epoch.js';
-import { overloadedError } from './errors.js';
+import { checkAppendSize, notInTimeError, overloadedError } from './errors.js';
 import type { Directory } from './bucket-growth.js';
 import type { EventRows } from './event-rows.js';
 import type { FeedLog } from './feed-log.js';
@@ -103,7 +94,7 @@ export class Recorder {
       let characters = 0;
       const aggregates = new Set<string>();
       for (const append of appends) {
-        checkSize(append.facts.length);
+        checkAppendSize(append.facts.length);
         facts += append.facts.length;
         for (const fact of append.facts) {
           characters += fact.content.length;
@@ -186,7 +177,7 @@ export class Recorder {
     };
     const stop = new AbortController();
     void this.parts.session.real.sleep(ANSWER_MS, stop.signal).then(() => {
-      if (!stop.signal.aborted) fail(notInTime(ANSWER_MS));
+      if (!stop.signal.aborted) fail(notInTimeError(ANSWER_MS));
     });
     try {
       const results = await this.record(group);
@@ -384,18 +375,4 @@ function rowsOf(group: readonly Call[]): number {
   let characters = 0;
   for (const call of group) characters += call.characters + call.facts * 1_500;
   return Math.ceil(characters / 131_072) + 1;
-}
-
-function checkSize(facts: number): void {
-  if (facts >= 1 && facts <= limits.appendEvents) return;
-  throw new InvalidEventError('LIMIT_EXCEEDED', `An append of ${facts} events was given.`, {
-    fix: `Give 1 to ${limits.appendEvents} events an append.`,
-  });
-}
-
-function notInTime(ms: number): UnavailableError {
-  return new UnavailableError('TIMEOUT', `What was appended is not surely recorded after ${ms} ms.`, {
-    fix: 'Send it again: what is recorded already will be a repeat.',
-    details: { ms },
-  });
 }
