@@ -7,6 +7,7 @@ import type {
   AggregateKey,
   Fields,
   FindOptions,
+  IndexRange,
   IndexEntry,
   IndexedField,
   StoredChange,
@@ -262,17 +263,7 @@ export class CassandraViewStore extends ViewStore {
     });
   }
 
-  async readIndex(
-    view: ViewRef,
-    row: string,
-    field: string,
-    options: {
-      readonly descending?: boolean;
-      readonly limit: number;
-      readonly prefix?: string;
-      readonly after?: string;
-    },
-  ): Promise<readonly IndexEntry[]> {
+  async readIndex(view: ViewRef, row: string, field: string, options: IndexRange): Promise<readonly IndexEntry[]> {
     const { part, base } = fieldPlace(row, field);
     const descending = options.descending === true;
     const { after, limit } = options;

@@ -129,6 +129,7 @@ export {
   type ChangeRecord,
   type Fields,
   type FindOptions,
+  type IndexRange,
   type IndexedField,
   type IndexEntry,
   type StoredChange,

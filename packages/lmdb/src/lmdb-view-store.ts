@@ -7,6 +7,7 @@ import type {
   AggregateKey,
   Fields,
   FindOptions,
+  IndexRange,
   IndexedField,
   IndexEntry,
   StoredChange,
@@ -239,17 +240,7 @@ export class LmdbViewStore extends ViewStore {
     return found;
   }
 
-  async readIndex(
-    view: ViewRef,
-    row: string,
-    field: string,
-    options: {
-      readonly descending?: boolean;
-      readonly limit: number;
-      readonly prefix?: string;
-      readonly after?: string;
-    },
-  ): Promise<readonly IndexEntry[]> {
+  async readIndex(view: ViewRef, row: string, field: string, options: IndexRange): Promise<readonly IndexEntry[]> {
     const { index } = this.databases;
     const keys = this.of(view).anyText(row).anyText(field);
     const { length } = keys;

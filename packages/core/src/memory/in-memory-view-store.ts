@@ -5,6 +5,7 @@ import { compareText } from '../model/text.js';
 import {
   ViewStore,
   type FindOptions,
+  type IndexRange,
   type IndexedField,
   type IndexEntry,
   type StoredChange,
@@ -156,17 +157,7 @@ export class InMemoryViewStore extends ViewStore {
     return rows;
   }
 
-  async readIndex(
-    view: ViewRef,
-    row: string,
-    field: string,
-    options: {
-      readonly descending?: boolean;
-      readonly limit: number;
-      readonly prefix?: string;
-      readonly after?: string;
-    },
-  ): Promise<readonly IndexEntry[]> {
+  async readIndex(view: ViewRef, row: string, field: string, options: IndexRange): Promise<readonly IndexEntry[]> {
     const list = this.find(view)?.index.get(row)?.get(field);
     if (list === undefined) return [];
     const { prefix = '', after, limit } = options;

@@ -101,6 +101,16 @@ export interface FindOptions {
   readonly limit: number;
 }
 
+/** Which entries of one field of one row, in their order or its reverse. */
+export interface IndexRange {
+  readonly descending?: boolean;
+  readonly limit: number;
+  /** Only orders that begin with it. */
+  readonly prefix?: string;
+  /** Only what stands behind this order, in the direction of the read. */
+  readonly after?: string;
+}
+
 export abstract class ViewStore {
   /**
    * All or nothing, and in commit order also after a crash: the checkpoint never stands before or behind its rows.
@@ -118,18 +128,8 @@ export abstract class ViewStore {
   abstract readRows(view: ViewRef, keys: readonly string[]): Promise<readonly (StoredRow | undefined)[]>;
   /** Live rows of a range in key order; with `removed` those that were removed, too. */
   abstract findRows(view: ViewRef, options: FindOptions): Promise<readonly StoredRow[]>;
-  /** Index entries of one field of one row in order (or its reverse), at most `limit`, optionally only with `order` starting with `prefix`. */
-  abstract readIndex(
-    view: ViewRef,
-    row: string,
-    field: string,
-    options: {
-      readonly descending?: boolean;
-      readonly limit: number;
-      readonly prefix?: string;
-      readonly after?: string;
-    },
-  ): Promise<readonly IndexEntry[]>;
+  /** Index entries of one field of one row in order (or its reverse), at most `limit`. */
+  abstract readIndex(view: ViewRef, row: string, field: string, options: IndexRange): Promise<readonly IndexEntry[]>;
   /** Rows and fields that have entries, each pair once, in pages, in the order of their keys: for audits, which find entries of rows that never were. */
   abstract scanIndexes(view: ViewRef): AsyncIterable<readonly IndexedField[]>;
   /** Changes with a sequence above `after`, at most `limit`. @throws UnavailableError `CHANGES_TRIMMED` when some of them are no longer kept. */
