@@ -2,6 +2,7 @@
  * The tables of a keyspace: made or verified when a layer connects. Changes are a list that only grows; how far a keyspace
  * is stands in its row of `schema_version`, so that no version works on tables of another.
  */
+import { SystemClock } from '@concursus/core';
 import { errors, types, type Client } from 'cassandra-driver';
 import { schemaMismatch, translated } from './errors.js';
 import { decisionTables } from './decision-schema.js';
@@ -22,6 +23,9 @@ const VERSION_TABLE = 'CREATE TABLE IF NOT EXISTS schema_version (name text PRIM
 const DEFAULT_REPLICATION = { class: 'SimpleStrategy', replication_factor: 1 };
 /** A schema change waits for all nodes to agree, which takes seconds on a busy cluster. */
 const STATEMENT_MS = 30_000;
+/** While others change the schema, a server may fail on tables that it has heard of and not opened yet. */
+const CHANGING_MS = 30_000;
+const CHANGING_PAUSE_MS = 100;
 
 /**
  * Makes what is missing, or with `createSchema: false` only looks. Several processes may do it at once.
@@ -36,24 +40,45 @@ export async function openSchema(
   const client = connect(undefined);
   try {
     await client.connect();
-    const found = await versionOf(client, keyspace);
-    if (found === steps.length) return;
-    if (found !== undefined && found > steps.length) {
-      throw schemaMismatch(keyspace, `has version ${found}; this package knows versions up to ${steps.length}.`);
-    }
-    if (options.createSchema === false) {
-      throw schemaMismatch(
-        keyspace,
-        found === undefined
-          ? 'has no tables of this package, and createSchema is false.'
-          : `has version ${found} and not ${steps.length}, and createSchema is false.`,
-      );
-    }
-    await create(client, keyspace, options, found ?? 0);
+    await whileChanging(() => makeOrLook(client, keyspace, options));
   } catch (error) {
     throw translated(error);
   } finally {
     await client.shutdown().catch(() => undefined);
+  }
+}
+
+/** Every part of it may be done again. */
+async function makeOrLook(client: Client, keyspace: string, options: SchemaOptions): Promise<void> {
+  const found = await versionOf(client, keyspace);
+  if (found === steps.length) return;
+  if (found !== undefined && found > steps.length) {
+    throw schemaMismatch(keyspace, `has version ${found}; this package knows versions up to ${steps.length}.`);
+  }
+  if (options.createSchema === false) {
+    throw schemaMismatch(
+      keyspace,
+      found === undefined
+        ? 'has no tables of this package, and createSchema is false.'
+        : `has version ${found} and not ${steps.length}, and createSchema is false.`,
+    );
+  }
+  await create(client, keyspace, options, found ?? 0);
+}
+
+/** Again while the server only stumbles, which is what it does when several processes make the same tables. */
+async function whileChanging(work: () => Promise<void>): Promise<void> {
+  const clock = new SystemClock();
+  const untilMs = clock.monotonicMs() + CHANGING_MS;
+  for (;;) {
+    try {
+      return await work();
+    } catch (error) {
+      const stumbled =
+        error instanceof errors.ResponseError && error.code === Number(types.responseErrorCodes.serverError);
+      if (!stumbled || clock.monotonicMs() >= untilMs) throw error;
+    }
+    await clock.sleep(CHANGING_PAUSE_MS);
   }
 }
 
