@@ -170,6 +170,19 @@ describe('a file', () => {
     ];
     expect(named.filter((path) => !places.some((place) => existsSync(join(root, place, path))))).toEqual([]);
   });
+
+  it('says in its header only the stop at which the walk names it', () => {
+    const stops = new Map<string, string>();
+    for (const [, stop = '', row = ''] of read('ARCHITECTURE.md').matchAll(/^\| (\d+) +\| (`[^|]+`) +\|/gm)) {
+      for (const [, path = ''] of row.matchAll(/`([^`]+)`/g)) stops.set(`packages/core/src/${path}`, stop);
+    }
+    const said = sources.flatMap((path) => {
+      const [, stop] = /\bStop (\d+)\b/.exec(read(path)) ?? [];
+      return stop === undefined ? [] : [`${path}: ${stop}`];
+    });
+    expect(said.length).toBeGreaterThan(10);
+    expect(said.filter((one) => one !== `${one.split(': ')[0]}: ${stops.get(one.split(': ')[0]!)}`)).toEqual([]);
+  });
 });
 
 describe('the layer rule', () => {

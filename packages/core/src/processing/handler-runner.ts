@@ -1,6 +1,6 @@
 /**
  * Runs the durable and persistent handlers, and what settles, whose owner rows this process holds. One name is run by one process at a time;
- * the epoch of its owner row, checked in each commit, refuses a former one. Stop 10 of the walk for side effects.
+ * the epoch of its owner row, checked in each commit, refuses a former one. Stop 11 of the walk for side effects.
  */
 import { ConflictError } from '../model/errors.js';
 import type { CheckpointStore } from '../ports/checkpoint-store.js';

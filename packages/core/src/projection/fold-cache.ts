@@ -1,13 +1,12 @@
 /**
  * The folded aggregates of the projections that stand at one position. An event at the end of a history folds onto the
  * state kept here; a late one goes back to the nearest state kept before its place and folds on from there, so it costs
- * its distance. It only saves work: what it forgot is folded again from the store, up to the same position. Over 400 lines,
- * and one subject: a history's state and its tail, which change together.
+ * its distance. It only saves work: what it forgot is folded again from the store, up to the same position.
  */
 import type { AggregateModel, FoldState } from '../mapping/event-registry.js';
 import type { AggregateKey, Fact } from '../model/event.js';
 import { isCorrection } from '../model/correction.js';
-import { compareEffective, type Rulings } from '../model/effective-facts.js';
+import type { Rulings } from '../model/effective-facts.js';
 import { compareIdentity, RANK_INITIAL } from '../model/event-order.js';
 import type { Position } from '../model/position.js';
 import type { EventStore } from '../ports/event-store.js';
@@ -16,6 +15,7 @@ import { foldHistory } from '../query/fold-history.js';
 import { foldFrom, type Snapshots } from '../query/snapshots.js';
 import { copyState, stateBytes } from './copy-state.js';
 import { Seen } from './seen.js';
+import { compareInFold, placeInFold } from './fold-place.js';
 
 /** Facts between two states of a tail: what a late event folds beyond its distance. A copy costs less than one fold. */
 const SEGMENT_FACTS = 8;
@@ -192,7 +192,7 @@ export class FoldCache {
   /** Takes facts in, given in fold order; false when the history must be read again. */
   private take(model: AggregateModel, kept: Kept, facts: readonly Fact[]): boolean {
     const { last } = kept;
-    if (last === undefined || compareFold(model, facts[0]!, last) > 0) {
+    if (last === undefined || compareInFold(model, facts[0]!, last) > 0) {
       for (let i = 0; i < facts.length; i++) this.append(model, kept, facts[i]!);
       return true;
     }
@@ -245,7 +245,7 @@ export class FoldCache {
     const first = late[0]!;
     for (; s >= 0; s--) {
       const { before } = tail[s]!;
-      if (before === undefined || compareFold(model, first, before) > 0) break;
+      if (before === undefined || compareInFold(model, first, before) > 0) break;
     }
     if (s < 0) {
       this.segments = Math.min(this.segments * 2, SEGMENTS_MAX);
@@ -265,9 +265,9 @@ export class FoldCache {
     let k = 0;
     for (const fact of late) {
       // Few are late and many stand behind them: a place is looked for, not walked to.
-      const place = placeOf(model, known, k, fact);
+      const place = placeInFold(model, known, k, fact);
       for (; k < place; k++) this.append(model, kept, known[k]!);
-      if (k < known.length && compareFold(model, fact, known[k]!) === 0) continue;
+      if (k < known.length && compareInFold(model, fact, known[k]!) === 0) continue;
       this.append(model, kept, fact);
     }
     for (; k < known.length; k++) this.append(model, kept, known[k]!);
@@ -357,22 +357,6 @@ function emptyOf(model: AggregateModel): Kept {
 
 function bytesOf(segment: Segment): number {
   return segment.stateBytes + segment.factBytes;
-}
-
-function compareFold(model: AggregateModel, a: Fact, b: Fact): number {
-  return model.rankOf(a) - model.rankOf(b) || compareEffective(a, b);
-}
-
-/** The first place at or behind `from` whose fact does not fold before this one. */
-function placeOf(model: AggregateModel, facts: readonly Fact[], from: number, fact: Fact): number {
-  let low = from;
-  let high = facts.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (compareFold(model, facts[middle]!, fact) < 0) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }
 
 /** Whether new facts change what others mean, or mean something else themselves: then the history is read again, corrected. */

@@ -1,6 +1,6 @@
 /**
  * Runs the projections this process owns: reads the feed, folds what changed, commits rows, contributions, changes and
- * checkpoint together. Stop 13 of the walk.
+ * checkpoint together. Stop 11 of the walk.
  *
  * Projections at one position go in step: the page is read and each aggregate folded once for all of them. One that
  * starts later or failed goes on its own until it stands where the others stand. A generation that is built follows the feed

@@ -1,4 +1,4 @@
-/** What a projection maintains, as its readers see it. Stop 14 of the walk: every process answers from the store, whoever writes. */
+/** What a projection maintains, as its readers see it. Stop 15 of the walk: every process answers from the store, whoever writes. */
 import { InvalidEventError, UnavailableError, UnsupportedError } from '../model/errors.js';
 import type { Position } from '../model/position.js';
 import type { WireValue } from '../model/event.js';
