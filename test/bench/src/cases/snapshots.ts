@@ -1,6 +1,6 @@
 /** G8: a state of a long history read from a snapshot, and what a late event costs there, beside short histories. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Snapshots, States, type Histories, type SnapshotParts } from '@concursus/core';
+import { Snapshots, States, type Fact, type Histories, type SnapshotParts } from '@concursus/core';
 import type { BenchCase, Round, Side } from '../case.js';
 import { now } from '../measure.js';
 import { factOf, idAt, Lightbulb, START_MS } from '../model.js';
@@ -93,9 +93,7 @@ async function tailOfTen(length: number): Promise<Readonly<Record<string, number
 }
 
 async function reads(length: number): Promise<Side> {
-  const w = await world();
-  await w.append(0, length, LONG);
-  await warm(w, length);
+  const w = await longWorld(length);
   return {
     name: `ours, ${length.toLocaleString('en')}`,
     part: 'ours',
@@ -112,23 +110,16 @@ async function reads(length: number): Promise<Side> {
   };
 }
 
-/** Late by 100 events, each at a time of its own: recorded, the state read, and the snapshots laid anew. */
-async function late(length: number): Promise<Side> {
-  const w = await world();
-  await w.append(0, length, LONG);
-  await warm(w, length);
+/** One event after the other of a long history, recorded, the state read, and the snapshots laid anew. */
+function recorded(name: string, w: World, factAt: (n: number) => Fact): Side {
   let n = 0;
   return {
-    name: `ours, ${length.toLocaleString('en')}`,
+    name,
     part: 'ours',
     round(): Round {
-      const count = 20;
-      const facts = Array.from({ length: count }, () => {
-        n++;
-        return factOf(n, LONG, START_MS + (length - 100 - (n % 10)) * 10 + 1 + (Math.floor(n / 10) % 9));
-      });
+      const facts = Array.from({ length: 20 }, () => factAt(++n));
       return {
-        operations: count,
+        operations: facts.length,
         run: async () => {
           for (const fact of facts) {
             await w.road.ports.eventStore.append([{ facts: [fact], receivedAt: clock.now() }]);
@@ -140,6 +131,25 @@ async function late(length: number): Promise<Side> {
     },
     close: () => w.road.close(),
   };
+}
+
+/** A long history with its snapshots, read before. */
+async function longWorld(length: number): Promise<World> {
+  const w = await world();
+  await w.append(0, length, LONG);
+  await warm(w, length);
+  return w;
+}
+
+/** Late by 100 events, each at a time of its own. */
+async function late(length: number, name = `ours, ${length.toLocaleString('en')}`): Promise<Side> {
+  return recorded(name, await longWorld(length), (n) =>
+    factOf(n, LONG, START_MS + (length - 100 - (n % 10)) * 10 + 1 + (Math.floor(n / 10) % 9)),
+  );
+}
+
+async function atTheEnd(length: number, name: string): Promise<Side> {
+  return recorded(name, await longWorld(length), (n) => factOf(n, LONG, START_MS + (length + n) * 10));
 }
 
 function flat(what: string, operation: string, side: (length: number) => Promise<Side>, length: number): BenchCase {
@@ -158,6 +168,12 @@ export const snapshotCases: readonly BenchCase[] = [
     id: 'fold/snapshot',
     operation: 'one state of a long history, 10 events behind its snapshot',
     values: (context) => tailOfTen(context.quick ? 10_000 : 100_000),
+  },
+  {
+    id: 'snapshot/a late event beside one at the end, 100,000',
+    operation: 'one event of a history of 100,000, recorded and the state read',
+    compare: [['ours, late by 100', 'ours, at the end']],
+    sides: async () => [await late(100_000, 'ours, late by 100'), await atTheEnd(100_000, 'ours, at the end')],
   },
   ...[100_000, 1_000_000].flatMap((length) => [
     flat('a state', 'one state read', reads, length),
