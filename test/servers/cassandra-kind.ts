@@ -1,9 +1,9 @@
 /** Apache Cassandra as one node: from its jar, or its image. */
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { Client } from 'cassandra-driver';
+import { auth, Client } from 'cassandra-driver';
 import { fetchJars, findJava } from './jars.js';
-import type { CassandraAddress, LocalPlan, Place, Program, ServerKind } from './server-kind.js';
+import type { Access, CassandraAddress, Keys, LocalPlan, Place, Program, ServerKind } from './server-kind.js';
 
 const VERSION = '5.0.9';
 const PORT = 9042;
@@ -52,12 +52,18 @@ export const cassandraKind: ServerKind<'cassandra'> = {
   },
 };
 
-async function askCassandra(address: CassandraAddress): Promise<string | undefined> {
+async function askCassandra(address: CassandraAddress, access?: Access): Promise<string | undefined> {
   const client = new Client({
     contactPoints: [...address.contactPoints],
     protocolOptions: { port: address.port },
     localDataCenter: address.localDataCenter,
     socketOptions: { connectTimeout: ASK_MAX_MS, readTimeout: ASK_MAX_MS },
+    ...(access === undefined
+      ? {}
+      : {
+          sslOptions: { ca: [access.ca], rejectUnauthorized: true },
+          authProvider: new auth.PlainTextAuthProvider(access.username, access.password),
+        }),
   });
   try {
     const result = await client.execute('SELECT release_version FROM system.local');
@@ -68,7 +74,7 @@ async function askCassandra(address: CassandraAddress): Promise<string | undefin
 }
 
 /** The data's form and the JVM's doors that Cassandra 5 needs; all it keeps and listens on is the place's. */
-function plan({ lib }: Program, { folder, ports, fast, sync }: Place): LocalPlan {
+function plan({ lib }: Program, { folder, ports, fast, sync, keys }: Place): LocalPlan {
   const [port, storagePort] = ports;
   const agent = readdirSync(lib).find((jar) => jar.startsWith('jamm-'));
   if (agent === undefined)
@@ -110,7 +116,7 @@ write_request_timeout: 10s
 read_request_timeout: 20s
 range_request_timeout: 20s
 request_timeout: 20s
-`,
+${keys === undefined ? '' : secured(keys)}`,
       // Without one everything down to DEBUG is printed.
       'logback.xml': `<configuration>
   <appender name="out" class="ch.qos.logback.core.ConsoleAppender">
@@ -141,6 +147,18 @@ request_timeout: 20s
       ...['-cp', `${lib}/*`, 'org.apache.cassandra.service.CassandraDaemon'],
     ],
   };
+}
+
+/** TLS for every client, and its first user, who may do everything. */
+function secured({ keystore, password }: Keys): string {
+  return `authenticator: PasswordAuthenticator
+client_encryption_options:
+  enabled: true
+  optional: false
+  keystore: ${keystore}
+  keystore_password: ${password}
+  store_type: PKCS12
+`;
 }
 
 /**

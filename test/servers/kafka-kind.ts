@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { Kafka, logLevel } from 'kafkajs';
 import { fetchJars, findJava } from './jars.js';
-import type { KafkaAddress, LocalPlan, Place, Program, ServerKind } from './server-kind.js';
+import type { Access, KafkaAddress, Keys, LocalPlan, Place, Program, ServerKind } from './server-kind.js';
 
 const VERSION = '4.3.1';
 /** Kafka brings log4j, but not the bridge to it; without one it prints nothing. */
@@ -50,7 +50,7 @@ export const kafkaKind: ServerKind<'kafka'> = {
 
 const CONTAINER_CONTROLLER_PORT = 9093;
 
-async function askKafka({ brokers }: KafkaAddress): Promise<undefined> {
+async function askKafka({ brokers }: KafkaAddress, access?: Access): Promise<undefined> {
   const kafka = new Kafka({
     brokers: [...brokers],
     clientId: 'concursus-servers',
@@ -59,6 +59,12 @@ async function askKafka({ brokers }: KafkaAddress): Promise<undefined> {
     requestTimeout: ASK_MAX_MS,
     // The first question for a group has the broker make and load the topic of offsets.
     retry: { retries: 5, initialRetryTime: 100 },
+    ...(access === undefined
+      ? {}
+      : {
+          ssl: { ca: [access.ca] },
+          sasl: { mechanism: 'plain', username: access.username, password: access.password },
+        }),
   });
   const admin = kafka.admin();
   try {
@@ -99,9 +105,35 @@ function settings(port: number, controllerPort: number, interfaces: string): Rea
   };
 }
 
-function plan({ lib }: Program, { folder, ports }: Place): LocalPlan {
+/** TLS and a password for every client; the broker itself is one. */
+function secured(port: number, controllerPort: number, keys: Keys): Readonly<Record<string, string>> {
+  const { username, password } = keys.access;
+  return {
+    listeners: `SASL_SSL://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controllerPort}`,
+    'advertised.listeners': `SASL_SSL://127.0.0.1:${port}`,
+    'inter.broker.listener.name': 'SASL_SSL',
+    'listener.security.protocol.map': 'SASL_SSL:SASL_SSL,CONTROLLER:PLAINTEXT',
+    'sasl.enabled.mechanisms': 'PLAIN',
+    'sasl.mechanism.inter.broker.protocol': 'PLAIN',
+    'listener.name.sasl_ssl.plain.sasl.jaas.config':
+      'org.apache.kafka.common.security.plain.PlainLoginModule required ' +
+      `username="${username}" password="${password}" user_${username}="${password}";`,
+    'ssl.keystore.type': 'PKCS12',
+    'ssl.keystore.location': keys.keystore,
+    'ssl.keystore.password': keys.password,
+    'ssl.key.password': keys.password,
+    'ssl.truststore.type': 'PEM',
+    'ssl.truststore.location': keys.authority,
+  };
+}
+
+function plan({ lib }: Program, { folder, ports, keys }: Place): LocalPlan {
   const [port = 0, controllerPort = 0] = ports;
-  const properties = { ...settings(port, controllerPort, '127.0.0.1'), 'log.dirs': `${folder}/data` };
+  const properties = {
+    ...settings(port, controllerPort, '127.0.0.1'),
+    ...(keys === undefined ? {} : secured(port, controllerPort, keys)),
+    'log.dirs': `${folder}/data`,
+  };
   return {
     folders: ['data'],
     files: {

@@ -42,8 +42,29 @@ export interface Care {
   readonly sync: 'each' | 'periodic';
 }
 
+/** How clients are let in by a secured server. */
+export interface Access {
+  /** The certificate that they trust, in PEM. */
+  readonly ca: string;
+  readonly username: string;
+  readonly password: string;
+}
+
+/** What a secured server shows its clients and asks of them. */
+export interface Keys {
+  /** Its key and certificate: a PKCS 12 file. */
+  readonly keystore: string;
+  /** Of the key store. */
+  readonly password: string;
+  /** The certificate that clients trust: a PEM file. */
+  readonly authority: string;
+  readonly access: Access;
+}
+
 /** Where one local server lives. */
 export interface Place extends Care {
+  /** With them it speaks TLS only, and lets in nobody without a password. */
+  readonly keys?: Keys;
   /** Its own temporary folder, absolute. */
   readonly folder: string;
   /** Free ports of 127.0.0.1, the clients' first. */
@@ -74,7 +95,7 @@ export interface ServerKind<N extends ServerName = ServerName> {
   /** The address of a server that was started here. */
   addressAt(port: number): ServerAddresses[N];
   /** One operation of a real client, bounded in time. Answers with the server's version where it tells, else undefined. */
-  ask(address: ServerAddresses[N]): Promise<string | undefined>;
+  ask(address: ServerAddresses[N], access?: Access): Promise<string | undefined>;
   /** What a developer pastes into `ConcursusModule.forRoot`. */
   moduleConfig(address: ServerAddresses[N]): string;
   /** The pinned image, and what `run` needs besides its name; the port is published on 127.0.0.1 only. */

@@ -35,7 +35,7 @@ function endWithTheRun(): void {
 /** A server for this spec alone, to kill, pause and begin again; the spec stops it. Safe unless asked to be `fast`. */
 export function ownServer<N extends ServerName>(
   name: N,
-  options: Pick<StartOptions, 'fast' | 'sync'> = {},
+  options: Pick<StartOptions, 'fast' | 'sync' | 'secured'> = {},
 ): Promise<RunningServer<N>> {
   endWithTheRun();
   return startServer(name, { ...options, own: true });

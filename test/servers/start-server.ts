@@ -10,8 +10,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Backing } from './backing.js';
 import { Container, containerEngine, pullImage } from './container.js';
 import { freePorts } from './free-ports.js';
+import { makeKeys } from './keys.js';
 import { LocalProcess } from './local-process.js';
-import type { Care, Program, Say, ServerAddresses, ServerKind, ServerName } from './server-kind.js';
+import type { Access, Care, Program, Say, ServerAddresses, ServerKind, ServerName } from './server-kind.js';
 import { serverKinds } from './server-kinds.js';
 
 /** Cassandra takes 10 s on a quiet machine of two cores; a busy one may be ten times slower. */
@@ -30,6 +31,8 @@ export interface StartOptions {
   readonly sync?: Care['sync'];
   /** Never one that the environment names, as it is going to be killed, say. Default false. */
   readonly own?: boolean;
+  /** Speaks TLS only and lets in nobody without a password: one of its own, from packages. Default false. */
+  readonly secured?: boolean;
   readonly say?: Say;
   readonly env?: NodeJS.ProcessEnv;
 }
@@ -38,6 +41,8 @@ export interface StartOptions {
 export interface RunningServer<N extends ServerName = ServerName> {
   readonly kind: ServerKind<N>;
   readonly address: ServerAddresses[N];
+  /** How it lets in clients when it is secured. */
+  readonly access: Access | undefined;
   readonly found: 'environment' | 'container' | 'local';
   /** What it said of itself, else what was started, else unknown. */
   readonly version: string;
@@ -76,23 +81,25 @@ export function startServer<N extends ServerName>(name: N, options: StartOptions
 /** The same of a kind that need not be in the list. */
 export async function startKind<N extends ServerName>(
   kind: ServerKind<N>,
-  { fast = false, sync = fast ? 'periodic' : 'each', own = false, say = quiet, env = process.env }: StartOptions = {},
+  options: StartOptions = {},
 ): Promise<RunningServer<N>> {
+  const { fast = false, sync = fast ? 'periodic' : 'each', secured = false, say = quiet, env = process.env } = options;
+  const own = secured || (options.own ?? false);
   const beganMs = performance.now();
   const url = env[kind.urlVariable];
   if (!own && url !== undefined && url !== '') return ofEnvironment(kind, url, beganMs);
-  const source = await findSource(kind, say, own);
+  const source = secured ? await fromPackages(kind, say) : await findSource(kind, say, own);
   const care = { fast, sync };
   for (let attempt = 1; ; attempt++) {
     const [port = 0, ...more] = await freePorts(kind.local.ports);
-    const backing = open(kind, source, [port, ...more], care);
+    const { backing, access } = await open(kind, source, [port, ...more], care, secured);
     const address = kind.addressAt(port);
     try {
       say(`starting ${kind.title} ${kind.version} (${source.found}) on 127.0.0.1:${port}`);
       await backing.begin();
-      const told = await untilReady(kind, backing, address, port);
+      const told = await untilReady(kind, backing, address, port, access);
       say(`${kind.title} answers on 127.0.0.1:${port}, ${backing.where}`);
-      return ofBacking(kind, backing, { address, port, found: source.found, version: told, beganMs });
+      return ofBacking(kind, backing, { address, port, access, found: source.found, version: told, beganMs });
     } catch (error) {
       const failure = await withLog(kind, backing, error);
       await endAndDispose(backing);
@@ -118,7 +125,7 @@ async function findSource(kind: ServerKind, say: Say, own: boolean): Promise<Sou
     }
   }
   try {
-    return { found: 'local', program: await kind.local.fetch(say) };
+    return await fromPackages(kind, say);
   } catch (error) {
     throw new Error(
       `${kind.title} cannot be had: ${own ? 'one of its own is asked for' : `${kind.urlVariable} names none`}, ` +
@@ -129,13 +136,27 @@ async function findSource(kind: ServerKind, say: Say, own: boolean): Promise<Sou
   }
 }
 
-function open(kind: ServerKind, source: Source, ports: readonly [number, ...number[]], care: Care): Backing {
-  if (source.found === 'container')
-    return new Container(source.engine, kind.name, kind.image, kind.containerArguments(ports[0], care));
+async function fromPackages(kind: ServerKind, say: Say): Promise<Source> {
+  return { found: 'local', program: await kind.local.fetch(say) };
+}
+
+async function open(
+  kind: ServerKind,
+  source: Source,
+  ports: readonly [number, ...number[]],
+  care: Care,
+  secured: boolean,
+): Promise<{ readonly backing: Backing; readonly access: Access | undefined }> {
+  if (source.found === 'container') {
+    const args = kind.containerArguments(ports[0], care);
+    return { backing: new Container(source.engine, kind.name, kind.image, args), access: undefined };
+  }
   // The real path: Cassandra compares paths, and the system's folder may be a link.
   const folder = realpathSync(mkdtempSync(join(tmpdir(), `concursus-${kind.name}-`)));
-  const place = { folder, ports, ...care };
-  return new LocalProcess(source.program, place, kind.local.plan(source.program, place));
+  const keys = secured ? await makeKeys(folder, source.program.command) : undefined;
+  const place = { folder, ports, ...care, ...(keys === undefined ? {} : { keys }) };
+  const backing = new LocalProcess(source.program, place, kind.local.plan(source.program, place));
+  return { backing, access: keys?.access };
 }
 
 /** Waits until the port accepts and a real operation succeeds, as long as the server runs; answers with its version. */
@@ -144,6 +165,7 @@ async function untilReady<N extends ServerName>(
   backing: Backing,
   address: ServerAddresses[N],
   port: number,
+  access: Access | undefined,
 ): Promise<string | undefined> {
   const untilMs = performance.now() + READY_MAX_MS;
   let refusal: unknown = new Error(`nothing listens on 127.0.0.1:${port}`);
@@ -151,7 +173,7 @@ async function untilReady<N extends ServerName>(
     if (backing.ended !== undefined) throw new Error(`${kind.title} ended while it started: ${backing.ended}.`);
     if (await accepts(port)) {
       try {
-        return await kind.ask(address);
+        return await kind.ask(address, access);
       } catch (error) {
         refusal = error;
       }
@@ -193,6 +215,7 @@ export async function endAndDispose(backing: Backing): Promise<void> {
 interface Begun<N extends ServerName> {
   readonly address: ServerAddresses[N];
   readonly port: number;
+  readonly access: Access | undefined;
   readonly found: RunningServer['found'];
   readonly version: string | undefined;
   readonly beganMs: number;
@@ -203,6 +226,7 @@ function ofBacking<N extends ServerName>(kind: ServerKind<N>, backing: Backing, 
   return {
     kind,
     address: begun.address,
+    access: begun.access,
     found: begun.found,
     version: begun.version ?? kind.version,
     readyMs: performance.now() - begun.beganMs,
@@ -217,7 +241,7 @@ function ofBacking<N extends ServerName>(kind: ServerKind<N>, backing: Backing, 
       await backing.end();
       try {
         await backing.begin();
-        await untilReady(kind, backing, begun.address, begun.port);
+        await untilReady(kind, backing, begun.address, begun.port, begun.access);
       } catch (error) {
         throw await withLog(kind, backing, error);
       }
@@ -249,6 +273,7 @@ async function ofEnvironment<N extends ServerName>(
   return {
     kind,
     address,
+    access: undefined,
     found: 'environment',
     version: told ?? 'unknown',
     where: url,

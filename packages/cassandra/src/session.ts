@@ -25,6 +25,11 @@ export interface CassandraOptions {
   /** `true` (default): missing tables are made. `false`: they must be there, as this version makes them. */
   readonly createSchema?: boolean;
   readonly credentials?: { readonly username: string; readonly password: string };
+  /**
+   * Of `tls.connect`; `{}` for TLS with the machine's authorities. A certificate that they do not vouch for is refused with
+   * `STORE_UNREACHABLE` unless `rejectUnauthorized` is false. The driver connects to addresses, so a certificate has to name
+   * those; for one that names hosts, give a `checkServerIdentity`.
+   */
   readonly sslOptions?: ClientOptions['sslOptions'];
   readonly policies?: ClientOptions['policies'];
   /** Handed on to the driver, below what is said here. */
@@ -138,6 +143,7 @@ export class Session {
   private clientOptions(keyspace: string | undefined): ClientOptions {
     const { options } = this;
     const given = options.clientOptions ?? {};
+    const sslOptions = options.sslOptions ?? given.sslOptions;
     return {
       ...given,
       contactPoints: [...options.contactPoints],
@@ -151,7 +157,8 @@ export class Session {
         serialConsistency: types.consistencies.localSerial,
         prepare: true,
       },
-      ...(options.sslOptions === undefined ? {} : { sslOptions: options.sslOptions }),
+      // The driver by itself takes any certificate.
+      ...(sslOptions === undefined ? {} : { sslOptions: { rejectUnauthorized: true, ...sslOptions } }),
       ...(options.credentials === undefined
         ? {}
         : {
