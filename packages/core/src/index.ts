@@ -258,18 +258,12 @@ export {
   type ParkedListOptions,
   type ParkedPage,
 } from './processing/parked-events.js';
-export type { EntryKind } from './processing/effect-window.js';
+export type { EntryKind } from './processing/entry.js';
 export type { DiscardedEvent, ParkedError, ParkedEvent } from './processing/parking.js';
 export { FeedPages, type FeedReader } from './processing/feed-pages.js';
 export type { WatermarkFactory, WatermarkSource } from './processing/watermark-source.js';
-export {
-  ConsumerModel,
-  WorkModel,
-  type ConsumerOptions,
-  type Schedule,
-  type Work,
-  type WorkParts,
-} from './processing/consumer-model.js';
+export { ConsumerModel, type ConsumerOptions, type Schedule } from './processing/consumer-model.js';
+export { WorkModel, type Work, type WorkParts } from './processing/work-model.js';
 export { FairShares, type FairSharesOptions, type Holder, type Holding } from './processing/fair-shares.js';
 export { Ownership, type OwnershipOptions, type Sharing } from './processing/ownership.js';
 
@@ -333,7 +327,8 @@ export { Catalogue, CATALOGUE, catalogueModel, type CataloguePage } from './quer
 
 // Settling: what happens when time settles.
 export { settlingItems, type Settling, type SettlingItem } from './time/settled-items.js';
-export { SettlingModel, viewOfSettling, type SettlingConsumer } from './settling/settling-model.js';
+export { SettlingModel } from './settling/settling-model.js';
+export { viewOfSettling, type SettlingConsumer } from './settling/settling-name.js';
 export {
   Deadlines,
   SettledItems,

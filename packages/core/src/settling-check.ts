@@ -6,7 +6,7 @@ import type { OnSettledOptions, SettlingMeta, SettlingOptions, SettlingWindow } 
 import { ConfigurationError } from './model/errors.js';
 import type { LayerProvider } from './ports/layer.js';
 import { encodeState } from './query/state-codec.js';
-import type { SettlingConsumer } from './settling/settling-model.js';
+import type { SettlingConsumer } from './settling/settling-name.js';
 import { checkHandlerOptions, methodOf, need, refuseScoped } from './start-up-check.js';
 import type { Settling } from './time/settled-items.js';
 

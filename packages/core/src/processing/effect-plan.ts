@@ -6,7 +6,7 @@
  * What an event means before and after a correction is a pure function of what was recorded up to it, so a call that is
  * repeated after a crash says the same.
  */
-import { correctionContextOf, effectContextOf, type EffectDetails } from '../mapping/event-context.js';
+import { correctionContextOf, effectContextOf } from '../mapping/event-context.js';
 import { correctionOf, isCorrection } from '../model/correction.js';
 import { Rulings } from '../model/effective-facts.js';
 import { aggregateKeyOf, sameContent, type AggregateKey, type Fact } from '../model/event.js';
@@ -14,22 +14,9 @@ import { HandlerError } from '../model/errors.js';
 import { compareProcessingIds } from '../model/processing-id.js';
 import type { Position } from '../model/position.js';
 import type { EventStore } from '../ports/event-store.js';
-import type { Entry } from './effect-window.js';
+import type { Call, Entry, Plan } from './entry.js';
 import { correctionKey, effectKey, matches, momentOf, refOf, type FactRef } from './fact-ref.js';
 import type { HandlerModel } from './handlers.js';
-
-/** One call of a handler or correction method. */
-export interface Call {
-  readonly key: string;
-  readonly run: (details: Omit<EffectDetails, 'idempotencyKey'>) => unknown;
-  /** It has answered: stages what the commit that says so says besides. */
-  readonly done?: () => void;
-}
-
-/** Says what an entry comes to. */
-export interface Plan {
-  of(entry: Entry): Promise<readonly Call[]>;
-}
 
 export interface PlanParts {
   readonly store: EventStore;

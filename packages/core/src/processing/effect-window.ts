@@ -2,58 +2,7 @@
  * What a handler is about to be called for: read ahead, in order within each lane, at most one entry of a lane under way.
  * A lane is an aggregate, or the whole context where a handler takes one event at a time.
  */
-import type { AggregateKey, Fact, WireValue } from '../model/event.js';
-import type { Position } from '../model/position.js';
-import type { Call } from './effect-plan.js';
-import type { FactRef } from './fact-ref.js';
-
-/** Where an entry comes from, and what is written when it is done with. */
-export interface Origin {
-  /** The entry is done, or parked and kept elsewhere from now on: it never comes from here again. */
-  leave(entry: Entry, how: 'done' | 'parked'): void;
-  /** What it keeps of a call that is done while others of the entry are not. */
-  called(entry: Entry, key: string): void;
-  /** What is handed over was made: it is kept with the entry, in the commit before the call. */
-  prepared?(entry: Entry): void;
-  /** Parked entries: it failed once more. */
-  failedAgain?(entry: Entry, error: unknown): void;
-}
-
-/** What an entry is about: an event, a correction of one; or a part of a history that settled, was corrected after that, or is overdue no more. */
-export type EntryKind = 'event' | 'correction' | 'settled' | 'corrected' | 'withdrawn';
-
-/** One event, one correction, or one thing that settled, on its way to a handler. */
-export interface Entry {
-  /** The idempotency key of the event, or the key of the correction. */
-  readonly key: string;
-  readonly lane: string;
-  readonly kind: EntryKind;
-  readonly aggregate: AggregateKey;
-  readonly aggregateText: string;
-  readonly fact: FactRef;
-  /** Persistent corrections: what is corrected. */
-  readonly target: FactRef | undefined;
-  readonly loaded: Fact | undefined;
-  readonly characters: number;
-  readonly origin: Origin;
-  /** Its place in the origin's index, or ''. */
-  readonly order: string;
-  /** Reads for its meaning see the store up to here. */
-  readonly upTo: () => Position;
-  readonly late: number | undefined;
-  /** Corrections from this processing id on came after its release. */
-  before: string | undefined;
-  /** Corrections above this processing id came after its release. */
-  readonly known: string | undefined;
-  /** What the plan of a consumer keeps with it, also while it is parked. */
-  item?: WireValue | undefined;
-  attempt: number;
-  failures: number;
-  /** What it comes to; undefined until that was looked up. */
-  calls: readonly Call[] | undefined;
-  /** Keys of its calls that are done. */
-  readonly done: Set<string>;
-}
+import type { Entry } from './entry.js';
 
 interface Lane {
   readonly name: string;

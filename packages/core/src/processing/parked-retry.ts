@@ -1,6 +1,7 @@
 /** What people ask of the process that runs a handler: try parked events again, in order per aggregate, or discard them. */
 import type { Clock } from '../ports/clock.js';
-import type { EffectWindow, Entry } from './effect-window.js';
+import type { EffectWindow } from './effect-window.js';
+import type { Entry } from './entry.js';
 import type { Parking } from './parking.js';
 
 const LANE = '\u0000retry\u0000';

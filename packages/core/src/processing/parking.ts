@@ -7,7 +7,7 @@ import { ConcursusError } from '../model/errors.js';
 import type { EventFeed } from '../ports/event-feed.js';
 import type { ViewRef, ViewStore } from '../ports/view-store.js';
 import type { EffectLedger } from './effect-ledger.js';
-import type { Entry, EntryKind, Origin } from './effect-window.js';
+import type { Entry, EntryKind, Origin } from './entry.js';
 import type { FactRef } from './fact-ref.js';
 
 const PARKED = 'parked';

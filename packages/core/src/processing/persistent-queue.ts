@@ -27,7 +27,8 @@ import {
   targetsOf,
   type EffectPlan,
 } from './effect-plan.js';
-import type { EffectWindow, Entry, Origin } from './effect-window.js';
+import type { EffectWindow } from './effect-window.js';
+import type { Entry, Origin } from './entry.js';
 import { correctionKey, effectKey, momentOf, refOf, type FactRef } from './fact-ref.js';
 import { WINDOW_CHARACTERS, WINDOW_FACTS, type Intake } from './feed-intake.js';
 import type { FeedReader } from './feed-pages.js';

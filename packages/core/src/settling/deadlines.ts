@@ -6,7 +6,7 @@ import type { HandlerRunner } from '../processing/handler-runner.js';
 import { timeOrder } from '../processing/persistent-queue.js';
 import { SETTLEMENT_NOTES } from '../time/settlement.js';
 import { DEADLINES, keyOf, OUTDATED, type AggregateParts, type Timer } from './rows.js';
-import { SettlingModel } from './settling-model.js';
+import { SettlingName } from './settling-name.js';
 
 export interface SettlingListOptions {
   /** `next` of the page before. */
@@ -52,16 +52,16 @@ abstract class SettlingLists {
   protected find(
     name: string,
     what: string,
-    fits: (model: SettlingModel) => boolean,
+    fits: (model: SettlingName) => boolean,
     limit = 100,
-  ): readonly [SettlingModel, number] {
+  ): readonly [SettlingName, number] {
     const runner = this.runner();
     if (runner === undefined) {
       throw new UnavailableError('SHUTTING_DOWN', 'The context is not initialised.', {
         fix: 'Ask after the application’s init.',
       });
     }
-    const models = runner.models.filter((one) => one instanceof SettlingModel).filter(fits);
+    const models = runner.models.filter((one) => one instanceof SettlingName).filter(fits);
     const model = models.find((one) => one.name === name);
     if (model === undefined) {
       throw new InvalidEventError('INVALID_ARGUMENT', `No ${what} is named "${name}".`, {
@@ -72,7 +72,7 @@ abstract class SettlingLists {
     throw new InvalidEventError('INVALID_ARGUMENT', `The limit is ${limit}.`, { fix: 'Pass 1 to 1,000.' });
   }
 
-  protected async settled(model: SettlingModel): Promise<number | null> {
+  protected async settled(model: SettlingName): Promise<number | null> {
     const notes = await this.views.readNotes(model.view, SETTLEMENT_NOTES);
     return (notes.find(({ key }) => key === SETTLEMENT_NOTES)?.value ?? null) as number | null;
   }
@@ -108,7 +108,7 @@ export class Deadlines extends SettlingLists {
   }
 
   private async page(
-    model: SettlingModel,
+    model: SettlingName,
     after: string | undefined,
     limit: number,
     settledUpTo: number | null,
@@ -150,7 +150,7 @@ export class SettledItems extends SettlingLists {
   }
 }
 
-function isDeadline({ settling }: SettlingModel): boolean {
+function isDeadline({ settling }: SettlingName): boolean {
   return settling.kind === 'deadline';
 }
 

@@ -8,14 +8,14 @@
 import { correctionOf, isCorrection } from '../model/correction.js';
 import { aggregateKeyOf, aggregateKeyText, type AggregateKey, type Fact } from '../model/event.js';
 import type { Position } from '../model/position.js';
-import type { WorkParts } from '../processing/consumer-model.js';
+import type { WorkParts } from '../processing/work-model.js';
 import { LruMap } from '../processing/lru.js';
 import { factsOfType, type FactsOfType } from '../processing/page-facts.js';
 import { timeOrder } from '../processing/persistent-queue.js';
 import { isPassing } from '../processing/retry-policy.js';
 import { ITEMS_MAX, settlingItems, type Settling } from '../time/settled-items.js';
 import { ITEMS, REVISIONS, type AggregateParts, type Item } from './rows.js';
-import type { SettlingModel } from './settling-model.js';
+import type { SettlingName } from './settling-name.js';
 import { itemsAround, type Around, type ItemNow, type KeptItems } from './touched-items.js';
 
 /** Items of one aggregate read at once. */
@@ -48,12 +48,12 @@ export class PageLook {
 
   private constructor(
     private readonly parts: Pick<WorkParts, 'store' | 'views'>,
-    private readonly model: SettlingModel,
+    private readonly model: SettlingName,
     /** Whether anything was ever corrected. */
     private revised: boolean,
   ) {}
 
-  static async open(parts: Pick<WorkParts, 'store' | 'views'>, model: SettlingModel): Promise<PageLook> {
+  static async open(parts: Pick<WorkParts, 'store' | 'views'>, model: SettlingName): Promise<PageLook> {
     const revisions = await parts.views.readIndex(model.view, REVISIONS, '', { limit: 1 });
     return new PageLook(parts, model, revisions.length > 0);
   }

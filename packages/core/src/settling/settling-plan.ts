@@ -7,13 +7,12 @@ import type { CorrectedContext, SettledContext, SettledSpan, SettlingContext } f
 import { HandlerError } from '../model/errors.js';
 import type { AggregateKey, WireValue } from '../model/event.js';
 import type { Position } from '../model/position.js';
-import type { WorkParts } from '../processing/consumer-model.js';
-import type { Call, Plan } from '../processing/effect-plan.js';
-import type { Entry } from '../processing/effect-window.js';
+import type { WorkParts } from '../processing/work-model.js';
+import type { Call, Entry, Plan } from '../processing/entry.js';
 import { foldFrom, type FoldedState, type Snapshots } from '../query/snapshots.js';
 import { decodeState, encodeState, Unfit } from '../query/state-codec.js';
 import { OUTDATED, type Queued, type Span, type Told } from './rows.js';
-import type { SettlingConsumer } from './settling-model.js';
+import type { SettlingConsumer } from './settling-name.js';
 import { orderOf, type ToldStates } from './told-states.js';
 
 type Ready = NonNullable<Queued['ready']>;

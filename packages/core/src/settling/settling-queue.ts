@@ -11,8 +11,8 @@ import { canonicalJson } from '../model/canonical-json.js';
 import { sha256Hex } from '../model/digest.js';
 import { aggregateKeyText, type WireValue } from '../model/event.js';
 import type { Position } from '../model/position.js';
-import type { WorkParts } from '../processing/consumer-model.js';
-import type { Entry, Origin } from '../processing/effect-window.js';
+import type { WorkParts } from '../processing/work-model.js';
+import type { Entry, Origin } from '../processing/entry.js';
 import { WINDOW_CHARACTERS, WINDOW_FACTS, type Intake } from '../processing/feed-intake.js';
 import { integerOrder } from '../processing/persistent-queue.js';
 import { regroup } from '../time/settled-items.js';
@@ -32,7 +32,7 @@ import {
   type Timer,
 } from './rows.js';
 import { PageLook, type Looked } from './page-look.js';
-import type { SettlingModel } from './settling-model.js';
+import type { SettlingName } from './settling-name.js';
 import type { SettlingPlan } from './settling-plan.js';
 import type { ToldStates } from './told-states.js';
 import type { ItemNow } from './touched-items.js';
@@ -65,7 +65,7 @@ export class SettlingQueue implements Intake {
 
   private constructor(
     private readonly parts: WorkParts,
-    private readonly model: SettlingModel,
+    private readonly model: SettlingName,
     private readonly plan: SettlingPlan,
     private readonly told: ToldStates,
     private readonly page: PageLook,
@@ -79,7 +79,7 @@ export class SettlingQueue implements Intake {
 
   static async open(
     parts: WorkParts,
-    model: SettlingModel,
+    model: SettlingName,
     plan: SettlingPlan,
     told: ToldStates,
   ): Promise<SettlingQueue> {

@@ -5,7 +5,7 @@
  */
 import type { WireValue } from '../model/event.js';
 import type { ViewRef } from '../ports/view-store.js';
-import type { WorkParts } from '../processing/consumer-model.js';
+import type { WorkParts } from '../processing/work-model.js';
 import { timeOrder } from '../processing/persistent-queue.js';
 import { KEPT, timerOrder, TOLD, type Told } from './rows.js';
 
