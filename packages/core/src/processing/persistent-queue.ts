@@ -2,8 +2,8 @@
  * Persistent handlers: events wait in the order of their event time, in the handler's own view, until the watermark passes
  * them. One index holds what waits, what is released and not done, stragglers and corrections of what was released:
  *
- *   <time>0<stream, sequence, name, type, id, tenant, digest, own time>   an event at its effective time
- *   <time>1<number>                                                       what came when that time was settled: a straggler, a correction
+ *   <time>0<stream, sequence, name, type, id, tenant, digest, as recorded>   an event at its effective time
+ *   <time>1<number>                                                          what came when that time was settled: a straggler, a correction
  *
  * so that the order of the index is the order of the calls, before and after a restart, and the released part of it only
  * grows at its end. What is done is removed. A retracted event that was never released is noted as withheld, because a
@@ -362,11 +362,11 @@ export function timeOrder(ms: number): string {
 }
 
 /**
- * (event time, stream, sequence, name, type, id, digest): NUL is in none of them, so it ends each part in order. Two events
- * that an amendment brought to one time may be alike in all of these; the time each was recorded with tells them apart.
+ * (event time, stream, sequence, name, type, id, digest), as the handler is told them: NUL is in none of them, so it ends each
+ * part in order. Two events that an amendment made alike in all of these are told apart by what each was recorded with.
  */
 function eventOrder(meaning: Fact, recorded: Fact): string {
-  const { streamId, sequence, name, aggregateType, aggregateId, tenant, digest, eventTime } = recorded;
+  const { streamId, sequence, name, aggregateType, aggregateId, tenant, digest } = meaning;
   const parts = [
     streamId,
     integerOrder(sequence) + name,
@@ -374,7 +374,8 @@ function eventOrder(meaning: Fact, recorded: Fact): string {
     aggregateId,
     tenant,
     digest,
-    timeOrder(eventTime),
+    timeOrder(recorded.eventTime),
+    ...(recorded.digest === digest ? [] : [recorded.digest]),
   ];
   return `${timeOrder(meaning.eventTime)}0${parts.join('\u0000')}`;
 }

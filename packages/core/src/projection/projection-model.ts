@@ -75,7 +75,11 @@ export function projectionModel(
     }
     byName.set(model.name, [...(byName.get(model.name) ?? []), { model, method: handler.method }]);
   }
-  return { ...base, rowsOfEvent: (fact) => rowsOfEvent(fact, byName.get(fact.name), instance()) };
+  return {
+    ...base,
+    rowsOfEvent: (fact) => rowsOfEvent(fact, byName.get(fact.name), instance()),
+    rankOf: (fact) => aggregate.rankOf(fact),
+  };
 }
 
 function rowsOfEvent(

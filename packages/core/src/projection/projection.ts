@@ -87,6 +87,8 @@ export interface ProjectionModel {
   readonly rowsOf?: (state: object, context: RowsContext) => unknown;
   /** The event form: what one fact adds; undefined when nothing. */
   readonly rowsOfEvent?: (fact: Fact) => unknown;
+  /** Of the event form: the causal rank of a fact, which decides first between two of one aggregate and instant. Absent: all are plain. */
+  readonly rankOf?: (fact: Fact) => number;
   /** The built-in view of sources: it keeps lateness, rates and gaps. */
   readonly statistics?: boolean;
   /** In how many shares it is kept; what is run is made of it by `sharesOf`. */

@@ -5,6 +5,7 @@
 import type { AggregateModel } from '../mapping/event-registry.js';
 import type { AggregateKey, Fact, WireValue } from '../model/event.js';
 import { HandlerError } from '../model/errors.js';
+import { RANK_INITIAL, RANK_PLAIN } from '../model/event-order.js';
 import type { Position } from '../model/position.js';
 import type { OwnerRow } from '../ports/checkpoint-store.js';
 import type { StoredContribution, StoredRow, ViewCommit, ViewRef, ViewStore } from '../ports/view-store.js';
@@ -197,9 +198,20 @@ export class Track {
     const rows = new ContributionBuilder(this.model.fields, before);
     for (const fact of facts) {
       const given = this.model.rowsOfEvent!(fact);
-      if (given !== undefined && given !== null) rows.add(given, timeOfEvent(fact, this.tied), text);
+      if (given !== undefined && given !== null) rows.add(given, this.timeOfEvent(fact), text);
     }
     return rows.done();
+  }
+
+  /**
+   * Fold order decides between two events of one aggregate and instant: rank, the rest of the key, and the digest between two
+   * contents of one identity. Only views that go by time need it, so only they pay for the digest.
+   */
+  private timeOfEvent(fact: Fact): TimeOrder {
+    if (!this.tied) return NO_TIME;
+    const rank = this.model.rankOf?.(fact) ?? RANK_PLAIN;
+    const place = `${orderOfText(fact.streamId)}\u0000${orderOfNumber(fact.sequence)}${orderOfText(fact.name)}`;
+    return { time: orderOfNumber(fact.eventTime), tie: `${orderOfRank(rank)}${place}\u0000${fact.digest}` };
   }
 
   /**
@@ -425,13 +437,7 @@ function timeOf(last: Fact | undefined, tied: boolean): TimeOrder {
   return { time: last === undefined ? '' : orderOfNumber(last.eventTime), tie: '' };
 }
 
-/**
- * The rest of the fold key decides between two events of one aggregate and instant, the digest between two contents of one
- * identity. Only views that go by time need it, so only they pay for the digest.
- */
-function timeOfEvent(fact: Fact, tied: boolean): TimeOrder {
-  if (!tied) return NO_TIME;
-  const time = orderOfNumber(fact.eventTime);
-  const tie = `${orderOfText(fact.streamId)}\u0000${orderOfNumber(fact.sequence)}${orderOfText(fact.name)}\u0000${fact.digest}`;
-  return { time, tie };
+/** A causal rank in 8 hex digits that sort as ranks do. */
+function orderOfRank(rank: number): string {
+  return (rank - RANK_INITIAL).toString(16).padStart(8, '0');
 }

@@ -153,14 +153,16 @@ export class SourceTable {
     const future = time > processedAt + this.maxSkewMs;
     if (source === undefined || !source.counts || future) {
       source = this.takeUncommon(source, fact, channel, future, plain);
-      if (source === undefined) return;
+      if (source === undefined) {
+        this.takeNumber(fact);
+        return;
+      }
     }
     this.last = source;
     const { statistics } = source;
     if (statistics !== undefined) {
       statistics.take(processedAt, time, future, time <= this.input);
-      const { gaps } = source.entry;
-      if (gaps !== undefined && fact.sequence !== -1 && gaps.add(fact.sequence)) this.touchGaps(source.entry);
+      if (source.entry.gaps !== undefined) this.takeNumber(fact, source.entry);
     }
     if (!source.dirty) this.touch(source);
     if (future || !source.counts) return;
@@ -327,6 +329,15 @@ export class SourceTable {
     if (plain) this.greatest = Math.max(this.greatest, time);
     this.settle();
     return source;
+  }
+
+  /** Its number came, whoever it is of: also a correction's, whose stream has sent no event yet. */
+  private takeNumber(fact: Fact, known?: Stream): void {
+    const { streamId, sequence } = fact;
+    if (!this.withStatistics || sequence === -1) return;
+    if (known === undefined && this.policies.of(streamId).sequencedFrom === undefined) return;
+    const entry = known ?? this.entryOf(streamId);
+    if (entry.gaps?.add(sequence) === true) this.touchGaps(entry);
   }
 
   private takeReserved(fact: Fact): void {

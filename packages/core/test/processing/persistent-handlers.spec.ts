@@ -138,6 +138,22 @@ describe('a persistent handler', () => {
     await w.close();
   });
 
+  it('gets contents of one identity in the order of their digests as they count', async () => {
+    for (const wattage of [5, 6, 7, 8, 9]) {
+      const { w, lines } = await place();
+      const runner = await started(w, lines);
+      const amended = { room: 'hall', wattage };
+      const of = { ...target(1), digest: lamp(1, 10).digest };
+      await record(w, lamp(1, 10), lamp(1, 11), correction(of, 'amend', { decidedAt: 10, parameters: amended }));
+      await record(w, settled(4));
+      await until(() => lines.length === 2);
+      const inOrder = [lamp(1, wattage), lamp(1, 11)].sort((a, b) => (a.digest < b.digest ? -1 : 1));
+      expect(lines).toEqual(inOrder.map(({ parameters }) => `a1 ${String(parameters['wattage'])}`));
+      await runner.stop();
+      await w.close();
+    }
+  });
+
   it('gets a withheld event after all when it is reinstated: at its time, or late', async () => {
     const { w, lines } = await place();
     const runner = await started(w, lines);

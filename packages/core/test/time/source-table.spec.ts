@@ -101,6 +101,31 @@ describe('a source', () => {
   });
 });
 
+describe('what is missing of a source', () => {
+  it('counts the number of a correction too, also before the source sent its first event, and over a restart', () => {
+    const time = { sources: [{ match: 's', sequenced: { from: 0 } }] };
+    const numbered = [
+      amendment('s', START, START + 1, START, 0),
+      event('s', START + 1, START + 1, { sequence: 1 }),
+      event('s', START + 2, START + 2, { sequence: 3 }),
+    ];
+    for (const order of [
+      [0, 1, 2],
+      [1, 0, 2],
+      [1, 2, 0],
+    ]) {
+      let table = new SourceTable(time, { statistics: true });
+      const notes = new Notes();
+      for (const n of order) {
+        table.take(numbered[n]!);
+        notes.write(table.changes());
+        table = SourceTable.load(time, notes.read(), { statistics: true });
+      }
+      expect(table.gaps()).toEqual([{ stream: 's', missing: [[2, 2]], count: 1, upTo: 3 }]);
+    }
+  });
+});
+
 describe('an idle source', () => {
   it('is out until its next event, which does not take back what settled', () => {
     const table = fed(bound, event('idle', START), event('other', START));

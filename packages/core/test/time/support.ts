@@ -54,7 +54,7 @@ export function event(stream: string, at: number, processedAt = at, details: Eve
 }
 
 /** An amendment of an event at `target` to `at`, by `stream`. */
-export function amendment(stream: string, target: number, at: number, processedAt: number): Fact {
+export function amendment(stream: string, target: number, at: number, processedAt: number, sequence = -1): Fact {
   const input = correctionEvent({
     aggregateType: 'parcel',
     aggregateId: 'p1',
@@ -63,6 +63,7 @@ export function amendment(stream: string, target: number, at: number, processedA
     decidedAt: processedAt,
     at,
     streamId: stream,
+    sequence,
   });
   return factFrom(input, processedAt, CORRECTION);
 }

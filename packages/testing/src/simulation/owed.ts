@@ -160,6 +160,8 @@ interface Placed {
   readonly time: number;
   /** What came late, by number; undefined for a move at its time. */
   readonly late: number | undefined;
+  /** Of a move at its time: of what it counts as. */
+  readonly digest: string;
   readonly text: string;
 }
 
@@ -219,19 +221,21 @@ export class PersistentOwed extends Reader implements Owed {
       if (after === undefined) this.withheld.add(move.processingId);
       else this.put(move, after, place);
     } else if (this.corrections) {
-      this.placed.push({ move, time: settled, late: this.number++, text: changeText(change, settled) });
+      this.placed.push({ move, time: settled, late: this.number++, digest: '', text: changeText(change, settled) });
     }
   }
 
   private put(move: Change['of'], meaning: Counted, place: number): void {
     const settled = this.tide.before(place);
-    if (meaning.time > settled) {
-      this.placed.push({ move, time: meaning.time, late: undefined, text: eventText(move, meaning) });
-    } else this.placed.push({ move, time: settled, late: this.number++, text: eventText(move, meaning, settled) });
+    const { time, digest } = meaning;
+    if (time > settled) this.placed.push({ move, time, late: undefined, digest, text: eventText(move, meaning) });
+    else {
+      this.placed.push({ move, time: settled, late: this.number++, digest, text: eventText(move, meaning, settled) });
+    }
   }
 }
 
-/** Event time, then stream, sequence, name, type, id, digest and own time as recorded; what came late stands behind its time, as it came. */
+/** Event time, then stream, sequence, name, type, id, digest as it counts, own time and digest as recorded; what came late stands behind its time, as it came. */
 function inOrder(a: Placed, b: Placed): number {
   if (a.time !== b.time) return a.time - b.time;
   if (a.late !== undefined || b.late !== undefined) return (a.late ?? -1) - (b.late ?? -1);
@@ -240,8 +244,9 @@ function inOrder(a: Placed, b: Placed): number {
     bytes(x.stream, y.stream) ||
     x.sequence - y.sequence ||
     bytes(x.id, y.id) ||
-    bytes(countedOf(x).digest, countedOf(y).digest) ||
-    // An amendment brought them to one time.
-    x.time - y.time
+    bytes(a.digest, b.digest) ||
+    // An amendment made them alike.
+    x.time - y.time ||
+    bytes(countedOf(x).digest, countedOf(y).digest)
   );
 }
