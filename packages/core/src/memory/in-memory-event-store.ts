@@ -10,6 +10,7 @@ import {
   type Append,
   type AppendOptions,
   type AppendResult,
+  type HistoryPages,
   type KnownOptions,
   type ReadOptions,
   type SourceCounts,
@@ -76,8 +77,8 @@ export class InMemoryEventStore extends EventStore {
     return this.decisions.stateOf(aggregate).head;
   }
 
-  read(aggregate: AggregateKey, options: ReadOptions = {}): AsyncIterable<readonly Fact[]> {
-    return new HistoryPages(this.session, this.log, aggregate, options);
+  read(aggregate: AggregateKey, options: ReadOptions = {}): HistoryPages {
+    return new Pages(this.session, this.log, aggregate, options);
   }
 
   async readMany(
@@ -146,7 +147,7 @@ export class InMemoryEventStore extends EventStore {
 }
 
 /** One history page by page, read at the moment it is asked for. No generator: most histories are one page, and a generator's promises would cost more than it. */
-class HistoryPages implements AsyncIterableIterator<readonly Fact[]> {
+class Pages implements HistoryPages, AsyncIterableIterator<readonly Fact[]> {
   private filter: FactFilter | undefined;
   private after: Fact | undefined;
   private started = false;
@@ -172,6 +173,15 @@ class HistoryPages implements AsyncIterableIterator<readonly Fact[]> {
       return Promise.reject(error);
     }
     return this.return();
+  }
+
+  whole(): readonly Fact[] | undefined {
+    const page = this.page();
+    const { ended } = this;
+    // Who iterates afterwards begins at the beginning.
+    this.after = undefined;
+    this.ended = false;
+    return page === undefined ? NONE : ended ? page : undefined;
   }
 
   return(): Promise<IteratorResult<readonly Fact[], undefined>> {

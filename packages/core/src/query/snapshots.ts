@@ -16,7 +16,16 @@ import type { Clock } from '../ports/clock.js';
 import type { EventStore, KnownOptions } from '../ports/event-store.js';
 import type { SnapshotStore } from '../ports/snapshot-store.js';
 import { readEffective, rulingsOf } from './effective-history.js';
-import { foldHistory, foldShort, RANKED_MAX, type FoldBounds, type FoldedHistory } from './fold-history.js';
+import {
+  foldAtOnce,
+  foldHistory,
+  foldShort,
+  RANKED_MAX,
+  type EachFact,
+  type EachPage,
+  type FoldBounds,
+  type FoldedHistory,
+} from './fold-history.js';
 import { climb, placesOf, thin, type Climbed } from './ladder.js';
 import { SnapshotCache, type Ladder } from './snapshot-cache.js';
 import { foldKeyOf, fromStored, toStored, type Rung } from './snapshot-form.js';
@@ -130,6 +139,12 @@ export class Snapshots {
     await this.flush();
   }
 
+  /** Up to how many facts a history is folded without a look for snapshots; undefined when there may be one at hand. */
+  shortOf(model: AggregateModel, key: AggregateKey): number | undefined {
+    if (!this.on || this.unfit.has(model)) return PAGE;
+    return this.cache.get(textOf(model, key)) === undefined ? this.shortPage : undefined;
+  }
+
   /**
    * Folds from the nearest snapshot that holds, or says undefined.
    * @param long whether the history is known to be long, so that asking for its snapshots is worth it
@@ -146,7 +161,7 @@ export class Snapshots {
     let ladder = this.cache.get(text);
     if (ladder === undefined && !long) {
       const tally = new Tally(model);
-      const whole = await foldShort(store, model, key, bounds, (fact, rank) => tally.take(fact, rank), this.shortPage);
+      const whole = await foldShort(store, model, key, bounds, ...takersOf(tally), this.shortPage);
       if (whole !== undefined) return folded(tally, whole.facts, whole.rulings, 0);
     }
     ladder ??= await this.load(model, key);
@@ -388,9 +403,31 @@ export async function foldFrom(
     if (found !== undefined) return found;
   }
   const tally = new Tally(model);
-  const history = await foldHistory(store, model, key, bounds, (fact, rank) => tally.take(fact, rank));
+  const history = await foldHistory(store, model, key, bounds, ...takersOf(tally));
   if (fits) source.missed(model, key, bounds, tally.events);
   return folded(tally, history.facts, history.rulings, 0);
+}
+
+/**
+ * Folds a short history as `foldFrom` does, if the store has it without waiting and no snapshot of it is at hand; undefined
+ * when it takes `foldFrom`. Most states are of such histories, and promises would be most of what they cost.
+ */
+export function foldNow(
+  source: Snapshots | undefined,
+  store: EventStore,
+  model: AggregateModel,
+  key: AggregateKey,
+  bounds: FoldBounds,
+): FoldedState | undefined {
+  const short = source === undefined || !isPrefix(bounds) ? PAGE : source.shortOf(model, key);
+  if (short === undefined) return undefined;
+  const tally = new Tally(model);
+  const history = foldAtOnce(store, model, key, bounds, ...takersOf(tally), short);
+  return history === undefined ? undefined : folded(tally, history.facts, history.rulings, 0);
+}
+
+function takersOf(tally: Tally): [EachFact, EachPage] {
+  return [(fact, rank) => tally.take(fact, rank), (page) => tally.takePlain(page)];
 }
 
 /** False when the history behind the snapshot shows that it does not hold. */

@@ -1,0 +1,124 @@
+/** A state is the same whether its history was had at once, in one page or in many, and with names that nobody knows in it. */
+import { expect, it } from 'vitest';
+import fc from 'fast-check';
+import {
+  Aggregate,
+  Event,
+  EventHandler,
+  EventRegistry,
+  Fact,
+  INITIAL,
+  States,
+  TERMINAL,
+  type EventContext,
+  type EventStore,
+  type FactInit,
+} from '@concursus/core';
+import { ManualClock } from '@concursus/testing';
+import { T, world } from '../projection/support.js';
+
+@Event()
+class SwitchedOn {}
+
+/** None of its events has a rank, so that most of its histories fold as they come. */
+@Aggregate('bulb')
+class Plain {
+  static readonly events = { SwitchedOn };
+  order = '';
+  @EventHandler(SwitchedOn) switchedOn(_: SwitchedOn, { at }: EventContext): void {
+    this.order = `${this.order.slice(-40)} ${at - T}`;
+  }
+}
+
+/** The same store, without its answers at once. */
+function waiting(store: EventStore): EventStore {
+  const read: EventStore['read'] = async function* (key, options) {
+    yield* store.read(key, options);
+  };
+  return new Proxy(store, {
+    get(target, name) {
+      if (name === 'read') return read;
+      const value: unknown = Reflect.get(target, name, target);
+      return typeof value === 'function' ? (value as (...args: unknown[]) => unknown).bind(target) : value;
+    },
+  });
+}
+
+function factOf(id: string, at: number, name: string, characteristics = 0): Fact {
+  const init: FactInit = {
+    tenant: '',
+    aggregateType: 'bulb',
+    aggregateId: id,
+    name,
+    version: '0',
+    eventTime: T + at,
+    streamId: '',
+    sequence: -1,
+    characteristics,
+    content: name === 'screwedIn' ? '{"room":"hall","wattage":40}' : '{}',
+  };
+  return new Fact(init);
+}
+
+const odd = fc.record({
+  at: fc.integer({ min: 0, max: 2_400 }),
+  characteristics: fc.constantFrom(0, INITIAL, TERMINAL),
+});
+
+it('folds alike by every way', async () => {
+  const w = await world({ clock: new ManualClock(T + 10_000) });
+  const { eventStore } = w.ports;
+  const plain = new EventRegistry('plain', [Plain]);
+  const kinds = [w.registry, plain].map((registry) => ({
+    model: registry.aggregate('bulb'),
+    ways: [eventStore, waiting(eventStore)].map((store) => new States(store, registry, w.histories)),
+  }));
+  let n = 0;
+  await fc.assert(
+    fc.asyncProperty(
+      fc.constantFrom(0, 1, 9, 999, 1_000, 1_001, 2_300),
+      fc.array(odd, { maxLength: 3 }),
+      fc.boolean(),
+      async (length, odds, known) => {
+        const id = `b${++n}`;
+        const facts = Array.from({ length }, (_, i) => factOf(id, i, 'switchedOn'));
+        if (known) facts.push(factOf(id, 700, 'burnt', TERMINAL), factOf(id, 3, 'screwedIn', INITIAL));
+        odds.forEach(({ at, characteristics }, i) => facts.push(factOf(id, at, `odd${i}`, characteristics)));
+        for (let from = 0; from < facts.length; from += 500) {
+          await eventStore.append([{ facts: facts.slice(from, from + 500), receivedAt: T }]);
+        }
+        for (const { model, ways } of kinds) {
+          const { state, info } = model.foldAll(model.sortFold([...facts]));
+          const expected =
+            facts.length === 0
+              ? undefined
+              : {
+                  id,
+                  state,
+                  events: info.events,
+                  incomplete: info.incomplete,
+                  extraInitial: info.secondInitial,
+                  afterTerminal: info.afterTerminal,
+                  lastEventTime: info.lastEventTime,
+                };
+          for (const states of ways) expect(await states.get('bulb', id)).toEqual(expected);
+        }
+      },
+    ),
+    { numRuns: 60 },
+  );
+  await w.close();
+});
+
+it('has a short history in memory at once, and a page or more of it not', async () => {
+  const w = await world({ clock: new ManualClock(T + 10_000) });
+  const { eventStore } = w.ports;
+  const key = { tenant: '', type: 'bulb', id: 'a' };
+  const facts = [1, 2, 3].map((at) => factOf('a', at, 'switchedOn'));
+  await eventStore.append([{ facts, receivedAt: T }]);
+  expect(eventStore.read(key).whole?.()).toEqual(facts);
+  expect(eventStore.read(key, { pageSize: 3 }).whole?.()).toBeUndefined();
+  expect(eventStore.read({ ...key, id: 'nobody' }).whole?.()).toEqual([]);
+  await w.close();
+  expect(() => eventStore.read(key).whole?.()).toThrow(expect.objectContaining({ code: 'STORE_CLOSED' }));
+});
