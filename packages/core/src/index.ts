@@ -102,6 +102,7 @@ export {
   type AppendResult,
   type EventTimeRange,
   type KnownOptions,
+  type Beside,
   type HistoryPages,
   type ReadOptions,
   type SourceCounts,

@@ -10,6 +10,7 @@ import {
   type Append,
   type AppendOptions,
   type AppendResult,
+  type Beside,
   type HistoryPages,
   type KnownOptions,
   type ReadOptions,
@@ -103,11 +104,7 @@ export class InMemoryEventStore extends EventStore {
     this.session.checkOpen();
     checkAggregates(aggregates.length);
     const filter = filterOf(this.log, options);
-    return aggregates.map(({ tenant, type, id }) => {
-      const corrections = this.log.find(tenant, type, id)?.corrections;
-      if (corrections === undefined) return NONE;
-      return filter === undefined ? corrections.slice() : corrections.filter(filter);
-    });
+    return aggregates.map((aggregate) => correctionsOf(this.log, aggregate, filter));
   }
 
   async readLate(
@@ -115,17 +112,7 @@ export class InMemoryEventStore extends EventStore {
     options: KnownOptions & { readonly after: ProcessingTime; readonly limit: number },
   ): Promise<readonly Fact[]> {
     this.session.checkOpen();
-    const late = this.log.find(aggregate.tenant, aggregate.type, aggregate.id)?.late;
-    if (late === undefined) return NONE;
-    const filter = filterOf(this.log, options);
-    // In recorded order: what is asked for stands at the end.
-    let from = late.length;
-    while (from > 0 && recordedAbove(late[from - 1]!, options.after)) from--;
-    const found: Fact[] = [];
-    for (let i = from; i < late.length && found.length < options.limit; i++) {
-      if (filter === undefined || filter(late[i]!)) found.push(late[i]!);
-    }
-    return found;
+    return lateOf(this.log, aggregate, filterOf(this.log, options), options.after, options.limit);
   }
 
   async scanAggregates(after: AggregateKey | undefined, limit: number): Promise<readonly AggregateKey[]> {
@@ -184,6 +171,17 @@ class Pages implements HistoryPages, AsyncIterableIterator<readonly Fact[]> {
     return page === undefined ? NONE : ended ? page : undefined;
   }
 
+  beside(after: ProcessingTime, limit: number): Beside {
+    const { log, aggregate, options } = this;
+    this.session.checkOpen();
+    const { range: _range, names: _names, ...known } = options;
+    const filter = filterOf(log, known);
+    return {
+      corrections: correctionsOf(log, aggregate, filter),
+      late: lateOf(log, aggregate, filter, after, limit),
+    };
+  }
+
   return(): Promise<IteratorResult<readonly Fact[], undefined>> {
     this.ended = true;
     return Promise.resolve({ value: undefined, done: true });
@@ -233,6 +231,36 @@ function filterOf(log: FactLog, options: Pick<ReadOptions, 'names' | 'knownAt' |
     if (last === undefined || fact.processedAt < last.processedAt) return true;
     return fact.processedAt === last.processedAt && compareProcessingIds(fact.processingId, last.processingId) <= 0;
   };
+}
+
+function correctionsOf(
+  log: FactLog,
+  { tenant, type, id }: AggregateKey,
+  filter: FactFilter | undefined,
+): readonly Fact[] {
+  const corrections = log.find(tenant, type, id)?.corrections;
+  if (corrections === undefined) return NONE;
+  return filter === undefined ? corrections.slice() : corrections.filter(filter);
+}
+
+function lateOf(
+  log: FactLog,
+  { tenant, type, id }: AggregateKey,
+  filter: FactFilter | undefined,
+  after: ProcessingTime,
+  limit: number,
+): readonly Fact[] {
+  const late = log.find(tenant, type, id)?.late;
+  if (late === undefined) return NONE;
+  // In recorded order: what is asked for stands at the end.
+  let from = late.length;
+  while (from > 0 && recordedAbove(late[from - 1]!, after)) from--;
+  if (from === late.length) return NONE;
+  const found: Fact[] = [];
+  for (let i = from; i < late.length && found.length < limit; i++) {
+    if (filter === undefined || filter(late[i]!)) found.push(late[i]!);
+  }
+  return found;
 }
 
 function checkAggregates(count: number): void {

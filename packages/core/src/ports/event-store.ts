@@ -67,6 +67,17 @@ export interface HistoryPages extends AsyncIterable<readonly Fact[]> {
    * @throws what the first page would be rejected with
    */
   whole?(): readonly Fact[] | undefined;
+  /**
+   * What `readCorrections` and `readLate` say of the same aggregate, as the store has it now without waiting. Asked for
+   * before `whole`: nothing can come in between.
+   */
+  beside?(after: ProcessingTime, limit: number): Beside;
+}
+
+/** The two short lists that a store keeps beside a history, as `EventStore.readCorrections` and `readLate` give them. */
+export interface Beside {
+  readonly corrections: readonly Fact[];
+  readonly late: readonly Fact[];
 }
 
 /** Fixes the moment of a read; without either, now. */

@@ -3,7 +3,16 @@ import type { AggregateModel, FoldState } from '../mapping/event-registry.js';
 import type { Fact } from '../model/event.js';
 import { RANK_INITIAL, RANK_TERMINAL } from '../model/event-order.js';
 import type { Rung } from './snapshot-form.js';
-import { decodeState } from './state-codec.js';
+import { StateMould } from './state-codec.js';
+
+/** Of the snapshots that were used: each costs about what its text does, and lives as long. */
+const moulds = new WeakMap<Rung, StateMould>();
+
+function stateOf(model: AggregateModel, rung: Rung): FoldState {
+  let mould = moulds.get(rung);
+  if (mould === undefined) moulds.set(rung, (mould = new StateMould(model, rung.state)));
+  return mould.make();
+}
 
 export class Tally {
   state: FoldState;
@@ -21,7 +30,7 @@ export class Tally {
   ) {
     if (from === undefined) this.state = model.newState();
     else {
-      this.state = decodeState(model, from.state);
+      this.state = stateOf(model, from);
       this.events = from.events;
       this.initials = from.initials;
       this.last = from.last;

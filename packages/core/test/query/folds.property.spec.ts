@@ -8,6 +8,7 @@ import {
   EventRegistry,
   Fact,
   INITIAL,
+  Snapshots,
   States,
   TERMINAL,
   type EventContext,
@@ -15,6 +16,7 @@ import {
   type FactInit,
 } from '@concursus/core';
 import { ManualClock } from '@concursus/testing';
+import { foldNow } from '../../src/query/snapshots.js';
 import { T, world } from '../projection/support.js';
 
 @Event()
@@ -66,13 +68,23 @@ const odd = fc.record({
 });
 
 it('folds alike by every way', async () => {
-  const w = await world({ clock: new ManualClock(T + 10_000) });
+  const clock = new ManualClock(T + 10_000);
+  const w = await world({ clock });
   const { eventStore } = w.ports;
   const plain = new EventRegistry('plain', [Plain]);
-  const kinds = [w.registry, plain].map((registry) => ({
-    model: registry.aggregate('bulb'),
-    ways: [eventStore, waiting(eventStore)].map((store) => new States(store, registry, w.histories)),
-  }));
+  const onError = (error: unknown): never => {
+    throw error;
+  };
+  const parts = { store: eventStore, snapshots: w.ports.snapshotStore, clock, onError };
+  const kinds = [w.registry, plain].map((registry) => {
+    const snapshots = new Snapshots(parts, { everyEvents: 16 });
+    const ways = [eventStore, waiting(eventStore)].flatMap((store) => [
+      new States(store, registry, w.histories),
+      new States(store, registry, w.histories, snapshots),
+    ]);
+    return { model: registry.aggregate('bulb'), snapshots, ways };
+  });
+  let behindSnapshots = 0;
   let n = 0;
   await fc.assert(
     fc.asyncProperty(
@@ -84,10 +96,11 @@ it('folds alike by every way', async () => {
         const facts = Array.from({ length }, (_, i) => factOf(id, i, 'switchedOn'));
         if (known) facts.push(factOf(id, 700, 'burnt', TERMINAL), factOf(id, 3, 'screwedIn', INITIAL));
         odds.forEach(({ at, characteristics }, i) => facts.push(factOf(id, at, `odd${i}`, characteristics)));
+        await clock.advance(10);
         for (let from = 0; from < facts.length; from += 500) {
-          await eventStore.append([{ facts: facts.slice(from, from + 500), receivedAt: T }]);
+          await eventStore.append([{ facts: facts.slice(from, from + 500), receivedAt: clock.now() - 5 }]);
         }
-        for (const { model, ways } of kinds) {
+        for (const { model, snapshots, ways } of kinds) {
           const { state, info } = model.foldAll(model.sortFold([...facts]));
           const expected =
             facts.length === 0
@@ -102,11 +115,17 @@ it('folds alike by every way', async () => {
                   lastEventTime: info.lastEventTime,
                 };
           for (const states of ways) expect(await states.get('bulb', id)).toEqual(expected);
+          // Once more, from the snapshots that these reads had laid.
+          await snapshots.flush();
+          for (const states of ways) expect(await states.get('bulb', id)).toEqual(expected);
+          const key = { tenant: '', type: 'bulb', id };
+          if ((foldNow(snapshots, eventStore, model, key, {})?.skipped ?? 0) > 0) behindSnapshots++;
         }
       },
     ),
     { numRuns: 60 },
   );
+  expect(behindSnapshots).toBeGreaterThan(10);
   await w.close();
 });
 
