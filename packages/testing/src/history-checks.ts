@@ -44,7 +44,7 @@ export async function readAll(
     all.push(...page);
   }
   if (whole !== undefined) {
-    assert.ok(whole.length < (options?.pageSize ?? PAGE_SIZE), 'shorter than a page');
+    assert.ok(whole.length <= (options?.pageSize ?? PAGE_SIZE), 'no longer than a page');
     assert.deepEqual(whole.map(contentOf), all.map(contentOf), 'the same at once as page by page');
   }
   return all;

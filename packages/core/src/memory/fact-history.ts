@@ -99,6 +99,7 @@ export class FactHistory {
     let [endBlock, end] = this.endOf(range);
     if (after !== undefined && descending) [endBlock, end] = this.place((fact) => compareKey(fact, after) < 0);
     if (after !== undefined && !descending) [startBlock, start] = this.place((fact) => compareKey(fact, after) <= 0);
+    if (filter === undefined && !descending) return this.stretch(startBlock, start, endBlock, end, limit);
     const out: Fact[] = [];
     if (descending) {
       for (let b = endBlock; b >= startBlock; b--) {
@@ -118,12 +119,27 @@ export class FactHistory {
       const last = b === endBlock ? end : block.length;
       for (let i = b === startBlock ? start : 0; i < last; i++) {
         const fact = block[i]!;
-        if (filter !== undefined && !filter(fact)) continue;
+        if (!filter!(fact)) continue;
         out.push(fact);
         if (out.length === limit) return out;
       }
     }
     return out;
+  }
+
+  /** What stands between two places, at most `limit`: blocks are copied whole, not fact by fact. */
+  private stretch(startBlock: number, start: number, endBlock: number, end: number, limit: number): Fact[] {
+    const { blocks } = this;
+    const parts: Fact[][] = [];
+    let left = limit;
+    for (let b = startBlock; b <= endBlock && b < blocks.length && left > 0; b++) {
+      const block = blocks[b]!;
+      const first = b === startBlock ? start : 0;
+      const part = block.slice(first, Math.min(b === endBlock ? end : block.length, first + left));
+      left -= part.length;
+      parts.push(part);
+    }
+    return parts.length === 1 ? parts[0]! : parts.flat();
   }
 
   private startOf(range: EventTimeRange | undefined): [number, number] {

@@ -163,12 +163,10 @@ class Pages implements HistoryPages, AsyncIterableIterator<readonly Fact[]> {
   }
 
   whole(): readonly Fact[] | undefined {
-    const page = this.page();
-    const { ended } = this;
-    // Who iterates afterwards begins at the beginning.
-    this.after = undefined;
-    this.ended = false;
-    return page === undefined ? NONE : ended ? page : undefined;
+    // One more than a page tells whether there is more.
+    const limit = this.limit();
+    const facts = this.take(limit + 1) ?? NONE;
+    return facts.length > limit ? undefined : facts;
   }
 
   beside(after: ProcessingTime, limit: number): Beside {
@@ -187,16 +185,28 @@ class Pages implements HistoryPages, AsyncIterableIterator<readonly Fact[]> {
     return Promise.resolve({ value: undefined, done: true });
   }
 
+  private limit(): number {
+    const limit = this.options.pageSize ?? PAGE_SIZE;
+    if (Number.isInteger(limit) && limit >= 1 && limit <= PAGE_SIZE_MAX) return limit;
+    throw new InvalidEventError('INVALID_ARGUMENT', `pageSize is ${limit}.`, {
+      fix: `Give a whole number from 1 to ${PAGE_SIZE_MAX}.`,
+    });
+  }
+
   private page(): readonly Fact[] | undefined {
+    const limit = this.limit();
+    const page = this.take(limit);
+    if (page === undefined) return undefined;
+    this.after = page[page.length - 1]!;
+    if (page.length < limit) this.ended = true;
+    return page;
+  }
+
+  /** The next facts, at most `limit`; undefined when there are none. */
+  private take(limit: number): readonly Fact[] | undefined {
     const { options, aggregate } = this;
     this.session.checkOpen();
-    const limit = options.pageSize ?? PAGE_SIZE;
     if (!this.started) {
-      if (!Number.isInteger(limit) || limit < 1 || limit > PAGE_SIZE_MAX) {
-        throw new InvalidEventError('INVALID_ARGUMENT', `pageSize is ${limit}.`, {
-          fix: `Give a whole number from 1 to ${PAGE_SIZE_MAX}.`,
-        });
-      }
       this.filter = filterOf(this.log, options);
       this.started = true;
     }
@@ -206,8 +216,6 @@ class Pages implements HistoryPages, AsyncIterableIterator<readonly Fact[]> {
     const { filter, after } = this;
     const page = history.slice(options.range, { descending: options.descending === true, filter, after, limit });
     if (page.length === 0) return undefined;
-    this.after = page[page.length - 1]!;
-    if (page.length < limit) this.ended = true;
     return options.withRepeats === true ? counted(history, page) : page;
   }
 }

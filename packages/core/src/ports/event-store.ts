@@ -62,7 +62,7 @@ export interface ReadOptions {
 /** The pages of one history. */
 export interface HistoryPages extends AsyncIterable<readonly Fact[]> {
   /**
-   * All of it at once, if it is shorter than one page and the store has it without waiting; undefined: iterate. A store that
+   * All of it at once, if it is no longer than one page and the store has it without waiting; undefined: iterate. A store that
    * always waits leaves this out. Most histories are short, and a state of ten events is folded in less than its promises take.
    * @throws what the first page would be rejected with
    */

@@ -66,7 +66,7 @@ function pagesOf(
 }
 
 /**
- * Calls `each` for every fact in fold order, or `plain` for all of them, if the history is shorter than one page and the
+ * Calls `each` for every fact in fold order, or `plain` for all of them, if the history is no longer than one page and the
  * store has it without waiting; else neither is called and the answer is undefined.
  * @param pageSize 1 to 1,000 facts
  */
