@@ -11,6 +11,7 @@ import type { AppendOutcome, EventTimeRange } from '../ports/event-store.js';
 /** Facts of one block at most: moving half of 512 pointers costs about as much as finding the block. */
 const BLOCK_SIZE_MAX = 512;
 const MOVED_BY_HAND_MAX = 64;
+const JOINED_AT_ONCE = 10_000;
 
 /** Lets a fact through, or not. */
 export type FactFilter = (fact: Fact) => boolean;
@@ -93,7 +94,6 @@ export class FactHistory {
     const { blocks } = this;
     if (range === undefined && filter === undefined && after === undefined && !descending) {
       if (blocks.length === 1 && blocks[0]!.length <= limit) return blocks[0]!.slice();
-      if (limit === Infinity) return blocks.flat();
     }
     let [startBlock, start] = this.startOf(range);
     let [endBlock, end] = this.endOf(range);
@@ -139,7 +139,7 @@ export class FactHistory {
       left -= part.length;
       parts.push(part);
     }
-    return parts.length === 1 ? parts[0]! : parts.flat();
+    return joined(parts);
   }
 
   private startOf(range: EventTimeRange | undefined): [number, number] {
@@ -210,6 +210,14 @@ export class FactHistory {
     }
     return undefined;
   }
+}
+
+/** Lists put together: by `concat`, which copies them whole; `flat` looks at each item and takes a hundred times as long. */
+function joined(parts: readonly Fact[][]): Fact[] {
+  let all: Fact[] = parts[0] ?? [];
+  // So many at a time as may be arguments of one call.
+  for (let i = 1; i < parts.length; i += JOINED_AT_ONCE) all = all.concat(...parts.slice(i, i + JOINED_AT_ONCE));
+  return all;
 }
 
 /** Late ones are mostly a little late: moving a few by hand is quicker than a splice, which also makes a list of what it removed. */
