@@ -102,6 +102,8 @@ export {
   type AppendResult,
   type EventTimeRange,
   type KnownOptions,
+  type Beside,
+  type HistoryPages,
   type ReadOptions,
   type SourceCounts,
 } from './ports/event-store.js';

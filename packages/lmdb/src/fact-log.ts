@@ -30,8 +30,11 @@ import { Tail, weightOf, type AggregateTail } from './tail.js';
 import type { EagerMember } from './write-queue.js';
 import { Writes } from './writes.js';
 
-/** Weighed as `Chunk.weight` says: about 400 chunks of small facts. */
-const CACHE_WEIGHT_MAX = 16 * 1_048_576;
+/**
+ * Weighed as `Chunk.weight` says: about 100 chunks of small facts, some steps of a reader that catches up. What is kept is
+ * copied by each collection of garbage: with four times as much, reading a long feed takes a seventh longer.
+ */
+const CACHE_WEIGHT_MAX = 4 * 1_048_576;
 /** The last 100 ns of a millisecond: a floor of it covers the whole millisecond. */
 const LAST_TICK = 9_999;
 const BEFORE_ALL: ProcessingTime = { ms: Number.NEGATIVE_INFINITY, tick: 0 };

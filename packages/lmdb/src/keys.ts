@@ -1,6 +1,6 @@
 /**
  * Order-preserving keys: LMDB compares bytes, so a key spells its parts in their order. Texts end in NUL, which ids and
- * names cannot hold; numbers are big endian with the sign flipped. One writer is reused: nothing is allocated but the view.
+ * names cannot hold; numbers are big endian with the sign flipped. One writer is reused: a key that is viewed allocates nothing.
  */
 import { KEY_BYTES_MAX, keyTooLongError } from './errors.js';
 
@@ -10,6 +10,8 @@ export class KeyWriter {
   // Room for a text checked by its length in UTF-16 units: at most three bytes a unit.
   private readonly bytes = Buffer.allocUnsafeSlow(KEY_BYTES_MAX * 4 + 64);
   private at = 0;
+  /** By length: a view shows whatever is written, so one of each length is enough. */
+  private readonly views: Buffer[] = [];
 
   /** Forgets the key in hand; `view`s of it become invalid. */
   start(): this {
@@ -95,7 +97,7 @@ export class KeyWriter {
   /** The key, valid until the writer is used again. @throws InvalidEventError `LIMIT_EXCEEDED` */
   view(): Buffer {
     if (this.at > KEY_BYTES_MAX) throw keyTooLongError(`"${this.bytes.toString('utf8', 0, 40)}…"`);
-    return this.bytes.subarray(0, this.at);
+    return (this.views[this.at] ??= this.bytes.subarray(0, this.at));
   }
 
   /** The key, to keep. @throws InvalidEventError `LIMIT_EXCEEDED` */

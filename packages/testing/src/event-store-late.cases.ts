@@ -36,6 +36,8 @@ export const lateCases: readonly ContractCase<'persistent'>[] = [
       await opened.clock.advance(1_000);
       await record(opened, [correctionAt(5, 'b')]);
       const [known] = await eventStore.readCorrections([P1], { knownAt: latest([first]) });
+      const beside = eventStore.read(P1, { knownAt: latest([first]), names: [] }).beside?.(BEFORE_ALL, 100);
+      if (beside !== undefined) assert.deepEqual(contents(beside.corrections), contents(known!), 'the same at once');
       assert.deepEqual(contents(known!), contents([first]));
       const [upTo] = await eventStore.readCorrections([P1], { upTo: position });
       assert.deepEqual(contents(upTo!), contents([first]));
@@ -90,6 +92,8 @@ export const lateCases: readonly ContractCase<'persistent'>[] = [
         const before = inOrder.slice(0, known);
         const last = [...before].sort(compareKey).at(-1)!;
         const late = await eventStore.readLate(P1, { after: latest(before), limit: 100 });
+        const beside = eventStore.read(P1).beside?.(latest(before), 100);
+        if (beside !== undefined) assert.deepEqual(contents(beside.late), contents(late), 'the same at once');
         const behind = all.filter((fact) => compareKey(fact, last) > 0);
         const seen = new Set([...before, ...late, ...behind].map((fact) => fact.eventTime));
         assert.equal(seen.size, all.length, `known ${known}`);

@@ -27,16 +27,25 @@ export async function record(opened: World, facts: readonly Fact[]): Promise<rea
   return result!.outcomes;
 }
 
-/** A whole history; no page of it may be empty. */
+/** Of reads that name none. */
+const PAGE_SIZE = 1_000;
+
+/** A whole history; no page of it may be empty, and what the store has at once is what its pages hold. */
 export async function readAll(
   store: EventStore,
   key: AggregateKey = P1,
   options?: ReadOptions,
 ): Promise<readonly Fact[]> {
   const all: Fact[] = [];
-  for await (const page of store.read(key, options)) {
+  const pages = store.read(key, options);
+  const whole = pages.whole?.();
+  for await (const page of pages) {
     assert.ok(page.length > 0, 'no empty page');
     all.push(...page);
+  }
+  if (whole !== undefined) {
+    assert.ok(whole.length <= (options?.pageSize ?? PAGE_SIZE), 'no longer than a page');
+    assert.deepEqual(whole.map(contentOf), all.map(contentOf), 'the same at once as page by page');
   }
   return all;
 }

@@ -112,6 +112,14 @@ export class AggregateModel<A extends AggregateLike = AggregateLike> {
         : RANK_PLAIN;
   }
 
+  /** Whether these facts, given in key order, are in fold order and none is a correction: so for most, and cheaply known. */
+  foldsAsItComes(facts: readonly Fact[]): boolean {
+    if (!this.unranked) return false;
+    let bits = 0;
+    for (let i = 0; i < facts.length; i++) bits |= facts[i]!.characteristics;
+    return bits === 0;
+  }
+
   /** Whether the aggregate knows the fact's name and can read its version. */
   knows(fact: Fact): boolean {
     return this.routes.get(fact.name)?.event.accepts(fact.version) ?? false;
@@ -129,6 +137,12 @@ export class AggregateModel<A extends AggregateLike = AggregateLike> {
     if (fact.version !== event.version && !event.accepts(fact.version)) return state;
     if (fold !== undefined) return fold(state, event.hydrate(fact), contextOf(fact));
     for (let i = 0; i < methods.length; i++) methods[i]!.call(state, event.hydrate(fact), contextOf(fact));
+    return state;
+  }
+
+  /** `apply`, for one fact after the other. */
+  applyAll(state: FoldState, facts: readonly Fact[]): FoldState {
+    for (let i = 0; i < facts.length; i++) state = this.apply(state, facts[i]!);
     return state;
   }
 

@@ -9,6 +9,7 @@ import type { Parameters, WireValue } from '../model/event.js';
 import type { FieldMeta } from './decorators.js';
 import type { EventClass } from './event-class.js';
 import { nameOf } from './event-class.js';
+import { ShapeMakers } from './shape-makers.js';
 
 interface FieldPlan {
   readonly property: string;
@@ -55,6 +56,8 @@ function define(target: object, property: string, value: unknown): void {
 /** Maps the parameters of one event class. Built once per class and context. */
 export class Hydrator {
   private readonly Instance: new () => Record<string, unknown>;
+  /** Undefined when a property has a form or name of its own, or the class's prototype intercepts a store. */
+  private readonly makers: ShapeMakers | undefined;
   private readonly prototype: object;
   /** All keys, when the class declares them; undefined when it takes every key. */
   private readonly plans: readonly FieldPlan[] | undefined;
@@ -63,8 +66,6 @@ export class Hydrator {
   private readonly byWire = new Map<string, FieldPlan>();
   /** True when instances and wire form differ in more than their prototype. */
   readonly maps: boolean;
-  /** True when the class takes every key as it is, and nothing on its prototype intercepts a store. */
-  private readonly direct: boolean;
 
   /** @throws ConfigurationError `INVALID_OPTION` when two properties share a wire name or a wire name is forbidden */
   constructor(cls: EventClass, fields: ReadonlyMap<string, FieldMeta>, declared: ReadonlySet<string> | undefined) {
@@ -109,7 +110,13 @@ export class Hydrator {
     }
     this.plans = declared === undefined ? undefined : plans;
     this.maps = marked.length > 0;
-    this.direct = declared === undefined && !this.maps && takesStores(this.prototype);
+    if (this.maps || plans.some(({ inherited }) => inherited) || !takesStores(this.prototype)) this.makers = undefined;
+    else {
+      const known = plans.map(({ wire }) => wire);
+      this.makers = new ShapeMakers(this.prototype, (keys) =>
+        declared === undefined ? keys : known.filter((key) => keys.includes(key)),
+      );
+    }
   }
 
   /** The declared keys in wire form; undefined when the class takes every key. */
@@ -123,11 +130,13 @@ export class Hydrator {
    * @throws InvalidEventError what a codec throws (`PARAMETER_TYPE` with the path)
    */
   hydrate(parameters: Parameters, flat: boolean, keep?: ReadonlySet<string>): object {
-    const instance = new this.Instance();
-    if (flat && this.direct && keep === undefined) {
-      // The usual event: one call that V8 has compiled, where a store a key would look each of them up again.
-      return Object.assign(instance, parameters);
+    if (flat && keep === undefined && this.makers !== undefined) {
+      // The usual event: its keys are those of the one before it, so each store is one that V8 has compiled.
+      const Maker = this.makers.of(parameters);
+      if (Maker !== undefined) return new Maker(parameters);
+      if (this.plans === undefined) return Object.assign(new this.Instance(), parameters);
     }
+    const instance = new this.Instance();
     if (this.plans !== undefined) {
       for (let i = 0; i < this.plans.length; i++) {
         const plan = this.plans[i]!;

@@ -11,6 +11,7 @@ import type { AppendOutcome, EventTimeRange } from '../ports/event-store.js';
 /** Facts of one block at most: moving half of 512 pointers costs about as much as finding the block. */
 const BLOCK_SIZE_MAX = 512;
 const MOVED_BY_HAND_MAX = 64;
+const JOINED_AT_ONCE = 10_000;
 
 /** Lets a fact through, or not. */
 export type FactFilter = (fact: Fact) => boolean;
@@ -93,12 +94,12 @@ export class FactHistory {
     const { blocks } = this;
     if (range === undefined && filter === undefined && after === undefined && !descending) {
       if (blocks.length === 1 && blocks[0]!.length <= limit) return blocks[0]!.slice();
-      if (limit === Infinity) return blocks.flat();
     }
     let [startBlock, start] = this.startOf(range);
     let [endBlock, end] = this.endOf(range);
     if (after !== undefined && descending) [endBlock, end] = this.place((fact) => compareKey(fact, after) < 0);
     if (after !== undefined && !descending) [startBlock, start] = this.place((fact) => compareKey(fact, after) <= 0);
+    if (filter === undefined && !descending) return this.stretch(startBlock, start, endBlock, end, limit);
     const out: Fact[] = [];
     if (descending) {
       for (let b = endBlock; b >= startBlock; b--) {
@@ -118,12 +119,27 @@ export class FactHistory {
       const last = b === endBlock ? end : block.length;
       for (let i = b === startBlock ? start : 0; i < last; i++) {
         const fact = block[i]!;
-        if (filter !== undefined && !filter(fact)) continue;
+        if (!filter!(fact)) continue;
         out.push(fact);
         if (out.length === limit) return out;
       }
     }
     return out;
+  }
+
+  /** What stands between two places, at most `limit`: blocks are copied whole, not fact by fact. */
+  private stretch(startBlock: number, start: number, endBlock: number, end: number, limit: number): Fact[] {
+    const { blocks } = this;
+    const parts: Fact[][] = [];
+    let left = limit;
+    for (let b = startBlock; b <= endBlock && b < blocks.length && left > 0; b++) {
+      const block = blocks[b]!;
+      const first = b === startBlock ? start : 0;
+      const part = block.slice(first, Math.min(b === endBlock ? end : block.length, first + left));
+      left -= part.length;
+      parts.push(part);
+    }
+    return joined(parts);
   }
 
   private startOf(range: EventTimeRange | undefined): [number, number] {
@@ -194,6 +210,14 @@ export class FactHistory {
     }
     return undefined;
   }
+}
+
+/** Lists put together: by `concat`, which copies them whole; `flat` looks at each item and takes a hundred times as long. */
+function joined(parts: readonly Fact[][]): Fact[] {
+  let all: Fact[] = parts[0] ?? [];
+  // So many at a time as may be arguments of one call.
+  for (let i = 1; i < parts.length; i += JOINED_AT_ONCE) all = all.concat(...parts.slice(i, i + JOINED_AT_ONCE));
+  return all;
 }
 
 /** Late ones are mostly a little late: moving a few by hand is quicker than a splice, which also makes a list of what it removed. */

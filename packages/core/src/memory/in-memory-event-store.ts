@@ -10,6 +10,8 @@ import {
   type Append,
   type AppendOptions,
   type AppendResult,
+  type Beside,
+  type HistoryPages,
   type KnownOptions,
   type ReadOptions,
   type SourceCounts,
@@ -76,8 +78,8 @@ export class InMemoryEventStore extends EventStore {
     return this.decisions.stateOf(aggregate).head;
   }
 
-  read(aggregate: AggregateKey, options: ReadOptions = {}): AsyncIterable<readonly Fact[]> {
-    return new HistoryPages(this.session, this.log, aggregate, options);
+  read(aggregate: AggregateKey, options: ReadOptions = {}): HistoryPages {
+    return new Pages(this.session, this.log, aggregate, options);
   }
 
   async readMany(
@@ -102,11 +104,7 @@ export class InMemoryEventStore extends EventStore {
     this.session.checkOpen();
     checkAggregates(aggregates.length);
     const filter = filterOf(this.log, options);
-    return aggregates.map(({ tenant, type, id }) => {
-      const corrections = this.log.find(tenant, type, id)?.corrections;
-      if (corrections === undefined) return NONE;
-      return filter === undefined ? corrections.slice() : corrections.filter(filter);
-    });
+    return aggregates.map((aggregate) => correctionsOf(this.log, aggregate, filter));
   }
 
   async readLate(
@@ -114,17 +112,7 @@ export class InMemoryEventStore extends EventStore {
     options: KnownOptions & { readonly after: ProcessingTime; readonly limit: number },
   ): Promise<readonly Fact[]> {
     this.session.checkOpen();
-    const late = this.log.find(aggregate.tenant, aggregate.type, aggregate.id)?.late;
-    if (late === undefined) return NONE;
-    const filter = filterOf(this.log, options);
-    // In recorded order: what is asked for stands at the end.
-    let from = late.length;
-    while (from > 0 && recordedAbove(late[from - 1]!, options.after)) from--;
-    const found: Fact[] = [];
-    for (let i = from; i < late.length && found.length < options.limit; i++) {
-      if (filter === undefined || filter(late[i]!)) found.push(late[i]!);
-    }
-    return found;
+    return lateOf(this.log, aggregate, filterOf(this.log, options), options.after, options.limit);
   }
 
   async scanAggregates(after: AggregateKey | undefined, limit: number): Promise<readonly AggregateKey[]> {
@@ -146,7 +134,7 @@ export class InMemoryEventStore extends EventStore {
 }
 
 /** One history page by page, read at the moment it is asked for. No generator: most histories are one page, and a generator's promises would cost more than it. */
-class HistoryPages implements AsyncIterableIterator<readonly Fact[]> {
+class Pages implements HistoryPages, AsyncIterableIterator<readonly Fact[]> {
   private filter: FactFilter | undefined;
   private after: Fact | undefined;
   private started = false;
@@ -174,21 +162,51 @@ class HistoryPages implements AsyncIterableIterator<readonly Fact[]> {
     return this.return();
   }
 
+  whole(): readonly Fact[] | undefined {
+    // One more than a page tells whether there is more.
+    const limit = this.limit();
+    const facts = this.take(limit + 1) ?? NONE;
+    return facts.length > limit ? undefined : facts;
+  }
+
+  beside(after: ProcessingTime, limit: number): Beside {
+    const { log, aggregate, options } = this;
+    this.session.checkOpen();
+    const { range: _range, names: _names, ...known } = options;
+    const filter = filterOf(log, known);
+    return {
+      corrections: correctionsOf(log, aggregate, filter),
+      late: lateOf(log, aggregate, filter, after, limit),
+    };
+  }
+
   return(): Promise<IteratorResult<readonly Fact[], undefined>> {
     this.ended = true;
     return Promise.resolve({ value: undefined, done: true });
   }
 
+  private limit(): number {
+    const limit = this.options.pageSize ?? PAGE_SIZE;
+    if (Number.isInteger(limit) && limit >= 1 && limit <= PAGE_SIZE_MAX) return limit;
+    throw new InvalidEventError('INVALID_ARGUMENT', `pageSize is ${limit}.`, {
+      fix: `Give a whole number from 1 to ${PAGE_SIZE_MAX}.`,
+    });
+  }
+
   private page(): readonly Fact[] | undefined {
+    const limit = this.limit();
+    const page = this.take(limit);
+    if (page === undefined) return undefined;
+    this.after = page[page.length - 1]!;
+    if (page.length < limit) this.ended = true;
+    return page;
+  }
+
+  /** The next facts, at most `limit`; undefined when there are none. */
+  private take(limit: number): readonly Fact[] | undefined {
     const { options, aggregate } = this;
     this.session.checkOpen();
-    const limit = options.pageSize ?? PAGE_SIZE;
     if (!this.started) {
-      if (!Number.isInteger(limit) || limit < 1 || limit > PAGE_SIZE_MAX) {
-        throw new InvalidEventError('INVALID_ARGUMENT', `pageSize is ${limit}.`, {
-          fix: `Give a whole number from 1 to ${PAGE_SIZE_MAX}.`,
-        });
-      }
       this.filter = filterOf(this.log, options);
       this.started = true;
     }
@@ -198,8 +216,6 @@ class HistoryPages implements AsyncIterableIterator<readonly Fact[]> {
     const { filter, after } = this;
     const page = history.slice(options.range, { descending: options.descending === true, filter, after, limit });
     if (page.length === 0) return undefined;
-    this.after = page[page.length - 1]!;
-    if (page.length < limit) this.ended = true;
     return options.withRepeats === true ? counted(history, page) : page;
   }
 }
@@ -223,6 +239,36 @@ function filterOf(log: FactLog, options: Pick<ReadOptions, 'names' | 'knownAt' |
     if (last === undefined || fact.processedAt < last.processedAt) return true;
     return fact.processedAt === last.processedAt && compareProcessingIds(fact.processingId, last.processingId) <= 0;
   };
+}
+
+function correctionsOf(
+  log: FactLog,
+  { tenant, type, id }: AggregateKey,
+  filter: FactFilter | undefined,
+): readonly Fact[] {
+  const corrections = log.find(tenant, type, id)?.corrections;
+  if (corrections === undefined) return NONE;
+  return filter === undefined ? corrections.slice() : corrections.filter(filter);
+}
+
+function lateOf(
+  log: FactLog,
+  { tenant, type, id }: AggregateKey,
+  filter: FactFilter | undefined,
+  after: ProcessingTime,
+  limit: number,
+): readonly Fact[] {
+  const late = log.find(tenant, type, id)?.late;
+  if (late === undefined) return NONE;
+  // In recorded order: what is asked for stands at the end.
+  let from = late.length;
+  while (from > 0 && recordedAbove(late[from - 1]!, after)) from--;
+  if (from === late.length) return NONE;
+  const found: Fact[] = [];
+  for (let i = from; i < late.length && found.length < limit; i++) {
+    if (filter === undefined || filter(late[i]!)) found.push(late[i]!);
+  }
+  return found;
 }
 
 function checkAggregates(count: number): void {

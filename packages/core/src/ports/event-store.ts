@@ -59,6 +59,27 @@ export interface ReadOptions {
   readonly signal?: AbortSignal;
 }
 
+/** The pages of one history. */
+export interface HistoryPages extends AsyncIterable<readonly Fact[]> {
+  /**
+   * All of it at once, if it is no longer than one page and the store has it without waiting; undefined: iterate. A store that
+   * always waits leaves this out. Most histories are short, and a state of ten events is folded in less than its promises take.
+   * @throws what the first page would be rejected with
+   */
+  whole?(): readonly Fact[] | undefined;
+  /**
+   * What `readCorrections` and `readLate` say of the same aggregate, as the store has it now without waiting. Asked for
+   * before `whole`: nothing can come in between.
+   */
+  beside?(after: ProcessingTime, limit: number): Beside;
+}
+
+/** The two short lists that a store keeps beside a history, as `EventStore.readCorrections` and `readLate` give them. */
+export interface Beside {
+  readonly corrections: readonly Fact[];
+  readonly late: readonly Fact[];
+}
+
 /** Fixes the moment of a read; without either, now. */
 export type KnownOptions = Pick<ReadOptions, 'knownAt' | 'upTo'>;
 
@@ -125,7 +146,7 @@ export abstract class EventStore {
    * One history in key order (or its reverse), in pages of one moment each: a fact recorded while reading may or may not be seen,
    * unless `knownAt` or `upTo` fixes the moment. Ends early, without an error, when `signal` aborts. An unknown aggregate yields no page.
    */
-  abstract read(aggregate: AggregateKey, options?: ReadOptions): AsyncIterable<readonly Fact[]>;
+  abstract read(aggregate: AggregateKey, options?: ReadOptions): HistoryPages;
 
   /** Many histories at once, each whole and in key order, of one moment where the store can. At most 10,000 keys. */
   abstract readMany(

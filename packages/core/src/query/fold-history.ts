@@ -8,7 +8,7 @@ import { compareFold, RANK_INITIAL, RANK_PLAIN } from '../model/event-order.js';
 import { isCorrection } from '../model/correction.js';
 import { effectiveFacts, Rulings } from '../model/effective-facts.js';
 import { InvalidEventError } from '../model/errors.js';
-import type { EventStore, ReadOptions } from '../ports/event-store.js';
+import type { EventStore, HistoryPages, ReadOptions } from '../ports/event-store.js';
 import { readEffective, rulingsOf } from './effective-history.js';
 
 /** Histories up to this length are sorted in memory. */
@@ -32,10 +32,11 @@ export interface FoldedHistory {
 /** Takes one fact and its rank. */
 export type EachFact = (fact: Fact, rank: number) => void;
 
+/** Takes a page that folds as it comes, instead of a call for each of its facts. */
+export type EachPage = (page: readonly Fact[]) => void;
+
 /** Event time up to which, moment up to which: what a fold may be asked for. */
 export type FoldBounds = Omit<ReadOptions, 'pageSize' | 'descending' | 'names'>;
-
-type Pages = AsyncIterator<readonly Fact[]>;
 
 const NOTHING: FoldedHistory = {
   events: 0,
@@ -58,16 +59,34 @@ function pagesOf(
   key: AggregateKey,
   options: FoldBounds,
   pageSize: number,
-): Pages {
-  return (
-    isWhole(options.range)
-      ? store.read(key, { ...options, pageSize })
-      : readEffective(store, model.conflicts, key, { ...options, pageSize })
-  )[Symbol.asyncIterator]();
+): HistoryPages {
+  return isWhole(options.range)
+    ? store.read(key, { ...options, pageSize })
+    : readEffective(store, model.conflicts, key, { ...options, pageSize });
 }
 
 /**
- * Calls `each` for every fact in fold order, if the history fits into one page; else `each` is not called and the answer is undefined.
+ * Calls `each` for every fact in fold order, or `plain` for all of them, if the history is no longer than one page and the
+ * store has it without waiting; else neither is called and the answer is undefined.
+ * @param pageSize 1 to 1,000 facts
+ */
+export function foldAtOnce(
+  store: EventStore,
+  model: AggregateModel,
+  key: AggregateKey,
+  options: FoldBounds,
+  each: EachFact,
+  plain: EachPage,
+  pageSize = PAGE,
+): FoldedHistory | undefined {
+  if (!isWhole(options.range)) return undefined;
+  const page = store.read(key, { ...options, pageSize: Math.min(pageSize, PAGE) }).whole?.();
+  return page === undefined ? undefined : foldPage(model, options, page, each, plain);
+}
+
+/**
+ * Calls `each` for every fact in fold order, or `plain` for all of them, if the history fits into one page; else neither is
+ * called and the answer is undefined.
  * @param pageSize 1 to 1,000 facts
  */
 export async function foldShort(
@@ -76,19 +95,20 @@ export async function foldShort(
   key: AggregateKey,
   options: FoldBounds,
   each: EachFact,
+  plain: EachPage,
   pageSize = PAGE,
 ): Promise<FoldedHistory | undefined> {
-  const pages = pagesOf(store, model, key, options, Math.min(pageSize, PAGE));
+  const pages = pagesOf(store, model, key, options, Math.min(pageSize, PAGE))[Symbol.asyncIterator]();
   const first = await pages.next();
   if (first.done === true) return NOTHING;
   const second = await pages.next();
-  if (second.done === true) return foldPage(model, options, first.value, each);
+  if (second.done === true) return foldPage(model, options, first.value, each, plain);
   await pages.return?.();
   return undefined;
 }
 
 /**
- * Calls `each` for every fact in fold order.
+ * Calls `each` for every fact in fold order, or `plain` for a page of them.
  * @throws InvalidEventError `LIMIT_EXCEEDED` when a history has more than 10,000 ranked events
  */
 export async function foldHistory(
@@ -97,13 +117,14 @@ export async function foldHistory(
   key: AggregateKey,
   options: FoldBounds,
   each: EachFact,
+  plain?: EachPage,
 ): Promise<FoldedHistory> {
-  const pages = pagesOf(store, model, key, options, PAGE);
+  const pages = pagesOf(store, model, key, options, PAGE)[Symbol.asyncIterator]();
   const first = await pages.next();
   if (first.done === true) return NOTHING;
   // A short page need not be the last: large facts make short pages.
   const second = await pages.next();
-  if (second.done === true) return foldPage(model, options, first.value, each);
+  if (second.done === true) return foldPage(model, options, first.value, each, plain);
   if (isWhole(options.range)) {
     const rulings = await rulingsOf(store, key, options);
     if (!rulings.isEmpty || model.conflicts !== 'both') {
@@ -111,14 +132,27 @@ export async function foldHistory(
       const effective = readEffective(store, model.conflicts, key, { ...options, pageSize: PAGE })[
         Symbol.asyncIterator
       ]();
-      return foldLong(store, model, key, options, effective, [], rulings.isEmpty ? undefined : rulings, each);
+      return foldLong(store, model, key, options, effective, [], rulings.isEmpty ? undefined : rulings, each, plain);
     }
   }
-  return foldLong(store, model, key, options, pages, [first.value, second.value], undefined, each);
+  return foldLong(store, model, key, options, pages, [first.value, second.value], undefined, each, plain);
 }
 
 /** A page of a range is corrected already: judged again, events that amendments made alike would pass for a conflict. */
-function foldPage(model: AggregateModel, options: FoldBounds, page: readonly Fact[], each: EachFact): FoldedHistory {
+function foldPage(
+  model: AggregateModel,
+  options: FoldBounds,
+  page: readonly Fact[],
+  each: EachFact,
+  plain: EachPage | undefined,
+): FoldedHistory {
+  if (page.length === 0) return NOTHING;
+  // Without corrections, and without a policy that judges conflicts, most histories are what they hold, as they stand.
+  if (plain !== undefined && model.conflicts === 'both' && model.foldsAsItComes(page)) {
+    plain(page);
+    const last = page[page.length - 1]!;
+    return { events: page.length, initials: 0, facts: page, last, eventTimeMax: last.eventTime, rulings: undefined };
+  }
   if (!isWhole(options.range)) return tally(model, inFoldOrder(model, page), undefined, each);
   const rulings = page.some(isCorrection) ? new Rulings(page) : undefined;
   return tally(model, inFoldOrder(model, effectiveFacts(page, model.conflicts, rulings)), rulings, each);
@@ -162,6 +196,7 @@ async function foldLong(
   started: readonly (readonly Fact[])[],
   rulings: Rulings | undefined,
   each: EachFact,
+  asItComes: EachPage | undefined,
 ): Promise<FoldedHistory> {
   const names = [...model.events.values()].filter((event) => event.rank !== RANK_PLAIN).map((event) => event.name);
   const known = new Set(names);
@@ -203,6 +238,13 @@ async function foldLong(
     one(ranked[i]!, rank);
   }
   const plain = (page: readonly Fact[]): void => {
+    if (asItComes !== undefined && model.foldsAsItComes(page)) {
+      asItComes(page);
+      events += page.length;
+      last = page[page.length - 1]!;
+      if (last.eventTime > eventTimeMax) eventTimeMax = last.eventTime;
+      return;
+    }
     for (let i = 0; i < page.length; i++) {
       const fact = page[i]!;
       const rank = model.rankOf(fact);

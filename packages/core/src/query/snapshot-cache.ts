@@ -16,6 +16,8 @@ export class SnapshotCache {
   /** In order of use. */
   private readonly entries = new Map<string, { readonly ladder: Ladder; readonly bytes: number }>();
   private held = 0;
+  /** Used last: it need not be moved to the end. */
+  private newest: object | undefined;
 
   constructor(private readonly bytesMax: number) {}
 
@@ -27,8 +29,11 @@ export class SnapshotCache {
   get(key: string): Ladder | undefined {
     const entry = this.entries.get(key);
     if (entry === undefined) return undefined;
-    this.entries.delete(key);
-    this.entries.set(key, entry);
+    if (entry !== this.newest) {
+      this.entries.delete(key);
+      this.entries.set(key, entry);
+      this.newest = entry;
+    }
     return entry.ladder;
   }
 
@@ -41,6 +46,7 @@ export class SnapshotCache {
     }
     if (bytes > this.bytesMax) return;
     this.entries.set(key, { ladder, bytes });
+    this.newest = undefined;
     this.held += bytes;
     for (const [oldest, entry] of this.entries) {
       if (this.held <= this.bytesMax) return;

@@ -13,10 +13,19 @@ import type { Position } from '../model/position.js';
 import { compareProcessingTime, type ProcessingTime } from '../model/processing-id.js';
 import { lacks } from '../ports/capabilities.js';
 import type { Clock } from '../ports/clock.js';
-import type { EventStore, KnownOptions } from '../ports/event-store.js';
+import type { EventStore, EventTimeRange, KnownOptions } from '../ports/event-store.js';
 import type { SnapshotStore } from '../ports/snapshot-store.js';
 import { readEffective, rulingsOf } from './effective-history.js';
-import { foldHistory, foldShort, RANKED_MAX, type FoldBounds, type FoldedHistory } from './fold-history.js';
+import {
+  foldAtOnce,
+  foldHistory,
+  foldShort,
+  RANKED_MAX,
+  type EachFact,
+  type EachPage,
+  type FoldBounds,
+  type FoldedHistory,
+} from './fold-history.js';
 import { climb, placesOf, thin, type Climbed } from './ladder.js';
 import { SnapshotCache, type Ladder } from './snapshot-cache.js';
 import { foldKeyOf, fromStored, toStored, type Rung } from './snapshot-form.js';
@@ -131,6 +140,35 @@ export class Snapshots {
   }
 
   /**
+   * Folds a history of which the store has without waiting what it takes: a short one, or what stands behind the longest of
+   * the snapshots at hand. Undefined when it takes `fold`.
+   */
+  foldNow(model: AggregateModel, key: AggregateKey, bounds: FoldBounds): FoldedState | undefined {
+    const { store } = this.parts;
+    if (!this.on || this.unfit.has(model)) return wholeNow(store, model, key, bounds, PAGE);
+    const ladder = this.cache.get(textOf(model, key));
+    if (ladder === undefined) return wholeNow(store, model, key, bounds, this.shortPage);
+    const to = bounds.range?.to;
+    const rung = ladder.rungs.find((one) => covers(one, to ?? Number.POSITIVE_INFINITY, bounds.knownAt));
+    // Whatever needs a second look is left to `fold`.
+    if (rung === undefined || bounds.upTo !== undefined || rung.origins.length > 0 || model.conflicts !== 'both') {
+      return undefined;
+    }
+    const pages = store.read(key, { ...knownOf(bounds), range: behind(rung, to), pageSize: PAGE });
+    const beside = pages.beside?.(justBefore(rung.recorded), LATE_MAX);
+    if (beside === undefined || beside.corrections.length > 0 || beside.late.length >= LATE_MAX) return undefined;
+    if (isOvertaken(model, rung, beside.late)) return undefined;
+    const tail = pages.whole?.();
+    if (tail === undefined) return undefined;
+    const tally = new Tally(model, rung);
+    const terminals: Fact[] = [];
+    if (takeTail(model, rung, tally, tail, terminals) !== undefined || isTooMany(rung, terminals)) return undefined;
+    endTail(model, rung, tally, terminals);
+    this.grew(model, key, bounds, ladder, rung, tally);
+    return folded(tally, undefined, undefined, rung.events);
+  }
+
+  /**
    * Folds from the nearest snapshot that holds, or says undefined.
    * @param long whether the history is known to be long, so that asking for its snapshots is worth it
    */
@@ -146,7 +184,7 @@ export class Snapshots {
     let ladder = this.cache.get(text);
     if (ladder === undefined && !long) {
       const tally = new Tally(model);
-      const whole = await foldShort(store, model, key, bounds, (fact, rank) => tally.take(fact, rank), this.shortPage);
+      const whole = await foldShort(store, model, key, bounds, ...takersOf(tally), this.shortPage);
       if (whole !== undefined) return folded(tally, whole.facts, whole.rulings, 0);
     }
     ladder ??= await this.load(model, key);
@@ -154,14 +192,24 @@ export class Snapshots {
     for (let rung = await this.next(check); rung !== undefined; rung = await this.next(check)) {
       const tally = new Tally(model, rung);
       if (!(await foldTail(store, check, rung, tally))) continue;
-      const { events } = tally;
-      if (events - rung.events >= this.everyEvents && isHead(bounds)) {
-        this.ask({ model, key, events: bounds.upTo === undefined ? events : undefined }, ladder);
-      }
+      this.grew(model, key, bounds, ladder, rung, tally);
       const { rulings } = check;
       return folded(tally, undefined, rulings?.isEmpty === false ? rulings : undefined, rung.events);
     }
     return undefined;
+  }
+
+  /** Folded from a snapshot: far behind it the next one is laid. */
+  private grew(
+    model: AggregateModel,
+    key: AggregateKey,
+    bounds: FoldBounds,
+    ladder: Ladder,
+    rung: Rung,
+    { events }: Tally,
+  ): void {
+    if (events - rung.events < this.everyEvents || !isHead(bounds)) return;
+    this.ask({ model, key, events: bounds.upTo === undefined ? events : undefined }, ladder);
   }
 
   /** A history was folded from its beginning: the next time it should not be. */
@@ -388,37 +436,95 @@ export async function foldFrom(
     if (found !== undefined) return found;
   }
   const tally = new Tally(model);
-  const history = await foldHistory(store, model, key, bounds, (fact, rank) => tally.take(fact, rank));
+  const history = await foldHistory(store, model, key, bounds, ...takersOf(tally));
   if (fits) source.missed(model, key, bounds, tally.events);
   return folded(tally, history.facts, history.rulings, 0);
+}
+
+/**
+ * Folds as `foldFrom` does, if the store has all that it takes without waiting; undefined when it takes `foldFrom`. Most states
+ * are of histories that are short, or near a snapshot, and promises would be most of what they cost.
+ */
+export function foldNow(
+  source: Snapshots | undefined,
+  store: EventStore,
+  model: AggregateModel,
+  key: AggregateKey,
+  bounds: FoldBounds,
+): FoldedState | undefined {
+  if (source === undefined || !isPrefix(bounds)) return wholeNow(store, model, key, bounds, PAGE);
+  return source.foldNow(model, key, bounds);
+}
+
+function wholeNow(
+  store: EventStore,
+  model: AggregateModel,
+  key: AggregateKey,
+  bounds: FoldBounds,
+  pageSize: number,
+): FoldedState | undefined {
+  const tally = new Tally(model);
+  const history = foldAtOnce(store, model, key, bounds, ...takersOf(tally), pageSize);
+  return history === undefined ? undefined : folded(tally, history.facts, history.rulings, 0);
+}
+
+function takersOf(tally: Tally): [EachFact, EachPage] {
+  return [(fact, rank) => tally.take(fact, rank), (page) => tally.takePlain(page)];
+}
+
+function behind({ through }: Rung, to: number | undefined): EventTimeRange {
+  return to === undefined ? { from: through, fromExclusive: true } : { from: through, fromExclusive: true, to };
 }
 
 /** False when the history behind the snapshot shows that it does not hold. */
 async function foldTail(store: EventStore, check: Check, rung: Rung, tally: Tally): Promise<boolean> {
   const { model, key, bounds, known, rulings } = check;
-  const to = bounds.range?.to;
-  const range = { from: rung.through, fromExclusive: true, ...(to === undefined ? {} : { to }) };
   const terminals: Fact[] = [];
-  const read = { ...known, range, pageSize: PAGE };
+  const read = { ...known, range: behind(rung, bounds.range?.to), pageSize: PAGE };
   const plain = rulings!.isEmpty && model.conflicts === 'both';
   // The bare read is what the other would hand through, page by page.
   for await (const page of plain ? store.read(key, read) : readEffective(store, model.conflicts, key, read, rulings)) {
-    for (const fact of page) {
-      if (foldsBefore(model, rung, fact)) {
-        check.against.push(fact);
-        return false;
-      }
-      const place = placeOf(model, fact.name);
-      if (place < RANK_PLAIN) continue;
-      if (place === RANK_PLAIN) tally.take(fact, model.rankOf(fact));
-      else terminals.push(fact);
+    const against = takeTail(model, rung, tally, page, terminals);
+    if (against !== undefined) {
+      check.against.push(against);
+      return false;
     }
-    // Too many for any fold: the one from the beginning says so.
-    if (rung.ranked + rung.terminals.length + terminals.length > RANKED_MAX) return false;
+    if (isTooMany(rung, terminals)) return false;
   }
+  endTail(model, rung, tally, terminals);
+  return true;
+}
+
+/** Takes a page of what stands behind a snapshot; terminal events are put aside. @returns what shows that it does not hold */
+function takeTail(
+  model: AggregateModel,
+  rung: Rung,
+  tally: Tally,
+  page: readonly Fact[],
+  terminals: Fact[],
+): Fact | undefined {
+  if (page.length > 0 && model.foldsAsItComes(page)) {
+    tally.takePlain(page);
+    return undefined;
+  }
+  for (const fact of page) {
+    if (foldsBefore(model, rung, fact)) return fact;
+    const place = placeOf(model, fact.name);
+    if (place < RANK_PLAIN) continue;
+    if (place === RANK_PLAIN) tally.take(fact, model.rankOf(fact));
+    else terminals.push(fact);
+  }
+  return undefined;
+}
+
+/** Too many for any fold: the one from the beginning says so. */
+function isTooMany(rung: Rung, terminals: readonly Fact[]): boolean {
+  return rung.ranked + rung.terminals.length + terminals.length > RANKED_MAX;
+}
+
+function endTail(model: AggregateModel, rung: Rung, tally: Tally, terminals: readonly Fact[]): void {
   for (const fact of rung.terminals) tally.take(fact, model.rankOf(fact));
   for (const fact of terminals) tally.take(fact, model.rankOf(fact));
-  return true;
 }
 
 function folded(

@@ -3,6 +3,8 @@
  * `-0`, dates, bigints. A state of which that cannot be said is refused, never approximated.
  */
 import type { AggregateModel, FoldState } from '../mapping/event-registry.js';
+import { ShapeMakers } from '../mapping/shape-makers.js';
+import type { Parameters } from '../model/event.js';
 
 /** Why a state cannot be kept as text. */
 export class Unfit extends Error {}
@@ -44,6 +46,43 @@ export function decodeState(model: AggregateModel, text: string): FoldState {
   const state = Object.create(prototype) as Record<string, unknown>;
   for (const key of Object.keys(json)) put(state, key, tagged ? decode(json[key]!) : json[key]);
   return state;
+}
+
+/** `decodeState` of one text that is asked for again and again: a state of values alone is copied from one read before. */
+export class StateMould {
+  /** Undefined when the state is to be read from its text each time. */
+  private readonly flat: Parameters | undefined;
+  private readonly makers: ShapeMakers | undefined;
+
+  constructor(
+    private readonly model: AggregateModel,
+    private readonly text: string,
+  ) {
+    const json = JSON.parse(text) as Json;
+    if (!isFlat(json) || text.includes(`"${TAG}"`) || text.includes('"__proto__"')) return;
+    this.flat = json;
+    const prototype = prototypeOf(model);
+    if (prototype === undefined) return;
+    this.makers = makers.get(model) ?? new ShapeMakers(prototype, (keys) => keys);
+    makers.set(model, this.makers);
+  }
+
+  /** A fresh state, as `decodeState` makes it. */
+  make(): FoldState {
+    const { flat } = this;
+    if (flat === undefined) return decodeState(this.model, this.text);
+    if (this.makers === undefined) return { ...flat };
+    const Maker = this.makers.of(flat);
+    return Maker === undefined ? decodeState(this.model, this.text) : new Maker(flat);
+  }
+}
+
+/** By aggregate, so that the states of all its snapshots share one layout. */
+const makers = new WeakMap<AggregateModel, ShapeMakers>();
+
+function isFlat(json: Json): json is Exclude<Json, Json[]> & Parameters {
+  if (typeof json !== 'object' || json === null || Array.isArray(json)) return false;
+  return Object.values(json).every((value) => typeof value !== 'object' || value === null);
 }
 
 /** The prototype of a class state; undefined for a pure fold. */

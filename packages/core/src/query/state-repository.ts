@@ -11,7 +11,7 @@ import { readManyEffective } from './effective-history.js';
 import type { AggregateRef, Histories, HistoryOptions, TimeInput } from './event-source.js';
 import { inFoldOrder } from './fold-history.js';
 import { moversOf } from './movers.js';
-import { foldFrom, type Snapshots } from './snapshots.js';
+import { foldFrom, foldNow, type Snapshots } from './snapshots.js';
 import { Tally } from './tally.js';
 
 export interface StateOptions {
@@ -95,8 +95,11 @@ export class States {
     const model = this.registry.aggregate(aggregate);
     const given = this.boundsOf(options);
     const bounds = given instanceof Promise ? await given : given;
-    return (await this.fold(model, { tenant: options.tenant ?? '', type: model.type, id }, bounds)) as
-      AggregateState<StateOf<A>> | undefined;
+    const { snapshots, store } = this;
+    const key: AggregateKey = { tenant: options.tenant ?? '', type: model.type, id };
+    const folded =
+      foldNow(snapshots, store, model, key, bounds) ?? (await foldFrom(snapshots, store, model, key, bounds));
+    return folded.events === 0 ? undefined : (stateOf(model, id, folded) as AggregateState<StateOf<A>>);
   }
 
   /** Many states, read in one go; by id, without those that have no event. At most 10,000 ids. */
@@ -197,15 +200,6 @@ export class States {
   private boundsOf(options: StateOptions): ReadOptions | Promise<ReadOptions> {
     if (options.asOf === undefined && options.knownAt === undefined) return NO_BOUNDS;
     return this.histories.bounds(options as HistoryOptions);
-  }
-
-  private async fold(
-    model: AggregateModel,
-    key: AggregateKey,
-    bounds: ReadOptions,
-  ): Promise<AggregateState<object> | undefined> {
-    const folded = await foldFrom(this.snapshots, this.store, model, key, bounds);
-    return folded.events === 0 ? undefined : stateOf(model, key.id, folded);
   }
 }
 

@@ -3,7 +3,16 @@ import type { AggregateModel, FoldState } from '../mapping/event-registry.js';
 import type { Fact } from '../model/event.js';
 import { RANK_INITIAL, RANK_TERMINAL } from '../model/event-order.js';
 import type { Rung } from './snapshot-form.js';
-import { decodeState } from './state-codec.js';
+import { StateMould } from './state-codec.js';
+
+/** Of the snapshots that were used: each costs about what its text does, and lives as long. */
+const moulds = new WeakMap<Rung, StateMould>();
+
+function stateOf(model: AggregateModel, rung: Rung): FoldState {
+  let mould = moulds.get(rung);
+  if (mould === undefined) moulds.set(rung, (mould = new StateMould(model, rung.state)));
+  return mould.make();
+}
 
 export class Tally {
   state: FoldState;
@@ -12,7 +21,8 @@ export class Tally {
   last: Fact | undefined;
   eventTimeMax = Number.NEGATIVE_INFINITY;
   private firstTerminal = Number.POSITIVE_INFINITY;
-  private readonly times: number[] = [];
+  /** When events happened, as far as they may have been after a terminal one. */
+  private times: number[] | undefined;
 
   constructor(
     private readonly model: AggregateModel,
@@ -20,7 +30,7 @@ export class Tally {
   ) {
     if (from === undefined) this.state = model.newState();
     else {
-      this.state = decodeState(model, from.state);
+      this.state = stateOf(model, from);
       this.events = from.events;
       this.initials = from.initials;
       this.last = from.last;
@@ -36,7 +46,20 @@ export class Tally {
     if (rank === RANK_INITIAL) this.initials++;
     if (rank === RANK_TERMINAL && fact.eventTime < this.firstTerminal) this.firstTerminal = fact.eventTime;
     if (fact.eventTime > this.eventTimeMax) this.eventTimeMax = fact.eventTime;
-    this.times.push(fact.eventTime);
+    (this.times ??= []).push(fact.eventTime);
+  }
+
+  /** Takes a page of which the model says that it folds as it comes, none of it before what was taken. */
+  takePlain(page: readonly Fact[]): void {
+    this.state = this.model.applyAll(this.state, page);
+    this.events += page.length;
+    this.last = page[page.length - 1]!;
+    const { eventTime } = this.last;
+    if (eventTime > this.eventTimeMax) this.eventTimeMax = eventTime;
+    // A terminal event still to come happened no earlier than these: they count only behind one that has come.
+    if (this.firstTerminal === Number.POSITIVE_INFINITY) return;
+    const times = (this.times ??= []);
+    for (let i = 0; i < page.length; i++) times.push(page[i]!.eventTime);
   }
 
   /** Events that happened later than the first terminal one. */
@@ -46,7 +69,7 @@ export class Tally {
     let after = from?.firstTerminal === undefined ? 0 : from.afterTerminal;
     // Behind its end a snapshot holds ranked events only, and says when they happened.
     if (from !== undefined && from.firstTerminal === undefined) after += countAbove(from.above, firstTerminal);
-    return after + countAbove(this.times, firstTerminal);
+    return this.times === undefined ? after : after + countAbove(this.times, firstTerminal);
   }
 }
 

@@ -27,7 +27,7 @@ import {
 import { ManualClock } from '@concursus/testing';
 import { defineAggregate } from '../../src/mapping/fold-aggregate.js';
 import type { AggregateModel } from '../../src/mapping/aggregate-model.js';
-import { foldFrom, Snapshots } from '../../src/query/snapshots.js';
+import { foldFrom, foldNow, Snapshots } from '../../src/query/snapshots.js';
 import { correctionOfFact, type Decision } from '../model/decided.js';
 
 @Event({ initial: true })
@@ -218,6 +218,8 @@ async function check(
       ...(to === undefined ? {} : { range: { to } }),
     };
     const plain = await foldFrom(undefined, eventStore, model, key, bounds);
+    const atOnce = foldNow(snapshots, eventStore, model, key, bounds);
+    if (atOnce !== undefined) expect(shown(atOnce)).toStrictEqual(shown(plain));
     const fast = await foldFrom(snapshots, eventStore, model, key, bounds);
     expect(shown(fast)).toStrictEqual(shown(plain));
     if (fast.skipped > 0) used++;

@@ -1,7 +1,7 @@
 /** States as text: what comes back is exactly what went in, or the state is refused. */
 import { describe, expect, it } from 'vitest';
 import { Aggregate, defineAggregate, Event, EventHandler, EventRegistry, type AggregateModel } from '@concursus/core';
-import { decodeState, encodeState, Unfit } from '../../src/query/state-codec.js';
+import { decodeState, encodeState, StateMould, Unfit } from '../../src/query/state-codec.js';
 
 @Event()
 class Happened {}
@@ -58,6 +58,31 @@ describe('a state as text', () => {
     expect(back).toStrictEqual(state);
     expect(JSON.stringify(Object.keys((back as Box).content as object))).toBe(JSON.stringify(Object.keys(content)));
     expect(encodeState(box, back)).toBe(encodeState(box, state));
+  });
+
+  it.each([
+    ['of values alone', { z: 1, a: 'x', text: null, made: false }],
+    ['with one in it that JSON lacks', { at: new Date(5), none: undefined }],
+    ['with a list in it', { list: [1] }],
+  ])('comes out of a mould as it comes from the text, however often: a state %s', (_, fields) => {
+    for (const [model, state] of [
+      [box, Object.assign(new Box(), fields)],
+      [box, Object.assign(Object.create(Box.prototype) as object, fields)],
+      [fold, { ...fields }],
+    ] as const) {
+      const text = encodeState(model, state);
+      const mould = new StateMould(model, text);
+      // Often enough that its constructor is compiled.
+      for (let i = 0; i < 200; i++) {
+        const made = mould.make() as Record<string, unknown>;
+        if (i % 50 === 0) {
+          expect(made).toStrictEqual(decodeState(model, text));
+          expect(encodeState(model, made)).toBe(text);
+        }
+        made['a'] = 'another';
+        (made['list'] as number[] | undefined)?.push(2);
+      }
+    }
   });
 
   it('gives a class state its methods back and runs no constructor', () => {
