@@ -18,21 +18,31 @@ export type FactFilter = (fact: Fact) => boolean;
 
 export class FactHistory {
   /** Never empty; none but the only one is an empty block. */
-  private readonly blocks: Fact[][] = [[]];
+  private readonly blocks: Fact[][];
+  /** The last block, and the event time of its last fact: what nearly every event is compared with, one look away. */
+  private tail: Fact[] = [];
+  private lastTime = Number.NEGATIVE_INFINITY;
   private repeats: Map<Fact, number> | undefined;
   /** Recorded behind a later key, and corrections, in recorded order. */
   late: Fact[] | undefined;
   /** In key order. */
   corrections: Fact[] | undefined;
 
+  constructor() {
+    this.blocks = [this.tail];
+  }
+
   /** Keeps a fact, unless the same content is known under its identity: then it is counted there. */
   add(fact: Fact): AppendOutcome {
-    const { blocks } = this;
-    const tail = blocks[blocks.length - 1]!;
-    const size = tail.length;
-    if (size === 0 || compareIdentity(tail[size - 1]!, fact) < 0) {
-      if (size < BLOCK_SIZE_MAX) tail.push(fact);
-      else blocks.push([fact]);
+    const { blocks, tail } = this;
+    const { eventTime } = fact;
+    if (
+      eventTime > this.lastTime ||
+      (eventTime === this.lastTime && compareIdentity(tail[tail.length - 1]!, fact) < 0)
+    ) {
+      this.lastTime = eventTime;
+      if (tail.length < BLOCK_SIZE_MAX) tail.push(fact);
+      else blocks.push((this.tail = [fact]));
       if ((fact.characteristics & CORRECTION) !== 0) this.note(fact);
       return 'recorded';
     }
@@ -65,7 +75,10 @@ export class FactHistory {
       }
     }
     insertAt(block, i, fact);
-    if (block.length > BLOCK_SIZE_MAX) blocks.splice(b + 1, 0, block.splice(block.length >>> 1));
+    if (block.length > BLOCK_SIZE_MAX) {
+      blocks.splice(b + 1, 0, block.splice(block.length >>> 1));
+      this.tail = blocks[blocks.length - 1]!;
+    }
     this.note(fact);
     return outcome;
   }

@@ -4,6 +4,7 @@
  */
 import { canonicalJson, isForbiddenKey } from './canonical-json.js';
 import { digestOf } from './digest.js';
+import type { IdStamp } from './processing-id.js';
 
 /** A value in wire form: what JSON can hold. Dates, bigints and bytes travel through declared codecs. */
 export type WireValue = string | number | boolean | null | readonly WireValue[] | { readonly [key: string]: WireValue };
@@ -72,12 +73,13 @@ export class Fact {
   readonly metadata: Metadata | undefined;
   /** As recorded, when this is how an amendment has it: its identity is that fact's. Undefined for every stored fact. */
   readonly amends: Fact | undefined;
-  /** The type-1 UUID given by the log; `''` until then. */
-  processingId: string;
   /** Processing time, epoch milliseconds, read from `processingId`; -1 until logged. */
   processedAt: number;
   /** How often it came again; filled only by reads that ask for it. Outside states and views. */
   repeats: number;
+  /** Its processing id, or who puts it together, of this number. */
+  private id: string | IdStamp;
+  private number: number;
   // At least one of these two is there.
   private text: string | undefined;
   private held: Parameters | undefined;
@@ -100,7 +102,8 @@ export class Fact {
     this.characteristics = init.characteristics;
     this.metadata = init.metadata;
     this.amends = init.amends;
-    this.processingId = processingId;
+    this.id = processingId;
+    this.number = 0;
     this.processedAt = processedAt;
     this.repeats = 0;
     const { content } = init;
@@ -118,6 +121,28 @@ export class Fact {
       this.unshown = false;
     }
     this.hash = undefined;
+  }
+
+  /** The type-1 UUID given by the log; `''` until then. */
+  get processingId(): string {
+    const { id } = this;
+    return typeof id === 'string' ? id : (this.id = id.idOf(this.number));
+  }
+
+  set processingId(id: string) {
+    this.id = id;
+  }
+
+  /** True once a log gave it its processing time. */
+  get isStamped(): boolean {
+    return this.id !== '';
+  }
+
+  /** @internal Given by a log that writes its id only for those who ask. */
+  stamp(by: IdStamp, number: number, processedAt: number): void {
+    this.id = by;
+    this.number = number;
+    this.processedAt = processedAt;
   }
 
   /** The parameters as received, in RFC 8785 form: what durable stores keep and digests cover. */

@@ -9,7 +9,8 @@ import { InvalidEventError } from './errors.js';
 
 /** Milliseconds from 1582-10-15, the epoch of type-1 UUIDs, to 1970-01-01. */
 const GREGORIAN_OFFSET_MS = 12_219_292_800_000;
-const TICKS_PER_MS = 10_000;
+/** Ticks of 100 ns in a millisecond. */
+export const TICKS_PER_MS = 10_000;
 const TWO_24 = 16_777_216;
 /** The last whole millisecond of 60 bits of 100 ns. */
 const MS_MAX = 115_292_150_460_683;
@@ -18,6 +19,12 @@ const MS_MAX = 115_292_150_460_683;
 export interface ProcessingTime {
   readonly ms: number;
   readonly tick: number;
+}
+
+/** Puts the ids of the facts that it stamped together when somebody asks: what a fact keeps instead of a text. */
+export interface IdStamp {
+  /** @param number what the fact was stamped with */
+  idOf(number: number): string;
 }
 
 /** Orders by millisecond, then tick. */

@@ -10,7 +10,15 @@ import type { Metadata } from '../model/event.js';
 import { checkMetadata } from '../model/identity.js';
 import { limits } from '../model/limits.js';
 import type { Position } from '../model/position.js';
-import type { ItemOutcome, RawInput, Rejection, Totals } from './record.js';
+import {
+  Summary,
+  type ItemOutcome,
+  type RawInput,
+  type RecordOptions,
+  type RecordSummary,
+  type Rejection,
+  type Totals,
+} from './record.js';
 
 /** What became of one input so far; `pending` until something decides it. */
 export type BatchOutcome = 'pending' | 'recorded' | 'repeated' | 'conflicting' | 'dropped' | 'buffered' | 'rejected';
@@ -57,11 +65,13 @@ export type AdmitAdded = (item: BatchItem) => void | Promise<void>;
 
 /** Items that travel together. Middleware may read everything, and change it through these methods until the batch is stored. */
 export class Batch {
-  readonly items: BatchItem[] = [];
+  readonly items: BatchItem[];
   /** Covers what the store answered; undefined before. */
   position: Position | undefined = undefined;
   /** @internal True once the store or the durable layer has it: the answer stands, whatever happens behind it. */
   answered = false;
+  /** @internal True once it went to whoever listens. */
+  published = false;
   private sealed = false;
 
   constructor(
@@ -70,7 +80,12 @@ export class Batch {
     /** The quarantine's source of inputs that are not raw. */
     readonly source: string,
     private readonly admit: AdmitAdded,
-  ) {}
+    /** @internal Of the call it belongs to. */
+    readonly options: RecordOptions = {},
+    items: BatchItem[] = [],
+  ) {
+    this.items = items;
+  }
 
   /** Items that nothing has decided yet: those that will be stored if nothing else happens. */
   *pending(): IterableIterator<BatchItem> {
@@ -196,7 +211,7 @@ export class Batch {
           totals.buffered++;
           break;
         case 'pending':
-          throw new Error('An item left the pipeline undecided; every stage must decide or hand on.');
+          throw undecided();
       }
     }
   }
@@ -212,20 +227,16 @@ export class Batch {
     return found;
   }
 
-  /** @internal One outcome a sender's item. */
-  outcomes(): ItemOutcome[] {
-    const outcomes: ItemOutcome[] = [];
-    for (const item of this.items) {
-      if (item.added || item.outcome === 'pending') continue;
-      if (item.outcome === 'rejected') {
-        outcomes.push({ outcome: 'rejected', code: item.code!, reason: item.reason, fix: item.fix });
-      } else if (item.undeclared.length > 0) {
-        outcomes.push({ outcome: item.outcome, undeclared: item.undeclared, fact: item.fact! });
-      } else {
-        outcomes.push({ outcome: item.outcome, fact: item.fact! });
-      }
-    }
-    return outcomes;
+  /** @internal The answer to the call whose whole input this is; every item is decided. */
+  summary(): RecordSummary {
+    const summary = new Summary(this.position);
+    this.countInto(summary);
+    if (summary.rejected > 0) summary.rejections = this.rejections(this.options.rejectionsMax ?? 100);
+    // Of its full length at once: pushed to, an array of one would hold room for seventeen.
+    const outcomes = (summary.items = Array<ItemOutcome>(summary.received));
+    const { items } = this;
+    for (let i = 0, at = 0; i < items.length; i++) if (!items[i]!.added) outcomes[at++] = outcomeOf(items[i]!);
+    return summary;
   }
 
   private assertOpen(what: string): void {
@@ -242,4 +253,15 @@ export class Batch {
       fix: 'Change only the items that pending() gives.',
     });
   }
+}
+
+function outcomeOf(item: BatchItem): ItemOutcome {
+  const { outcome, undeclared, fact } = item;
+  if (outcome === 'rejected') return { outcome, code: item.code!, reason: item.reason, fix: item.fix };
+  if (outcome === 'pending') throw undecided();
+  return undeclared.length > 0 ? { outcome, undeclared, fact: fact! } : { outcome, fact: fact! };
+}
+
+function undecided(): Error {
+  return new Error('An item left the pipeline undecided; every stage must decide or hand on.');
 }

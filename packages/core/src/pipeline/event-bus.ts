@@ -30,7 +30,6 @@ import { Receiver } from './receiver.js';
 import type { KnownAggregates } from './receiver.js';
 import { RecordStream } from './record-stream.js';
 import type { StreamHost } from './record-stream.js';
-import { summaryFrom, Totals } from './record.js';
 import type { RecordOptions, RecordSummary, StreamItem } from './record.js';
 
 /** Lets batches of streams through, one after the other. */
@@ -68,6 +67,7 @@ export interface EventBusOptions {
 }
 
 const NO_OPTIONS: RecordOptions = {};
+const NO_RESULTS: readonly AppendResult[] = Object.freeze([]);
 const DEFAULT_SOURCE = 'record';
 /** About 150 kB of events: one disk flush is then a small part of a batch's time. */
 const BATCH_SIZE_MAX = 512;
@@ -75,11 +75,7 @@ const BATCH_SIZE_MAX = 512;
 export class EventBus {
   /** Transient subscribers of this process, and how many facts found their queue full. */
   readonly publisher: Publisher;
-  private readonly chains = {
-    receive: new MiddlewareChain(),
-    log: new MiddlewareChain(),
-    publish: new MiddlewareChain(),
-  };
+  private readonly chains: Readonly<Record<Stage, MiddlewareChain>>;
   private readonly receiver: Receiver;
   /** Validates what a middleware adds: a complete event, to which the sender's decoder and clock mean nothing. */
   private readonly admitAdded: AdmitAdded;
@@ -95,6 +91,13 @@ export class EventBus {
   private idle: (() => void) | undefined = undefined;
 
   constructor(private readonly options: EventBusOptions) {
+    const chain = (stage: Stage, inner: (batch: Batch) => Promise<void>): MiddlewareChain =>
+      new MiddlewareChain({ inner, report: (error) => options.onError(error, `a middleware of stage ${stage}`) });
+    this.chains = {
+      receive: chain('receive', (batch) => this.hold(batch)),
+      log: chain('log', (batch) => this.store(batch)),
+      publish: chain('publish', async (batch) => this.publish(batch)),
+    };
     this.receiver = new Receiver(options.registry);
     this.admitAdded = (item) => {
       item.receivedAt = options.clock.now();
@@ -155,8 +158,8 @@ export class EventBus {
     options: RecordOptions = NO_OPTIONS,
   ): Promise<RecordSummary> {
     if (this.draining) return Promise.reject(shuttingDown());
-    if (isStream(input)) return this.recordStream(input, options);
-    return this.recordItems(Array.isArray(input) ? (input as readonly EventInput[]) : [input as EventInput], options);
+    if (!Array.isArray(input) && isStream(input)) return this.recordStream(input, options);
+    return this.recordItems(input as EventInput | readonly EventInput[], options);
   }
 
   /**
@@ -233,7 +236,36 @@ export class EventBus {
     await this.publisher.idle();
   }
 
-  private async recordItems(inputs: readonly EventInput[], options: RecordOptions): Promise<RecordSummary> {
+  /** One promise a call, beside the store's own: what need not be waited for is done at once. */
+  private async recordItems(input: EventInput | readonly EventInput[], options: RecordOptions): Promise<RecordSummary> {
+    if (options.signal?.aborted === true) throw aborted();
+    const batch = this.batchOf(input, options);
+    const size = batch.items.length;
+    this.calls++;
+    try {
+      const waitMs = this.keeper.waitMs(batch.items, batch.source);
+      if (waitMs > 0) await this.options.clock.sleep(waitMs, options.signal);
+      const turn = this.admission.enter(size, true);
+      try {
+        if (turn !== undefined) await turn;
+        const received = this.receiver.receive(batch, options, 0);
+        if (received !== undefined) await received;
+        const kept = this.conclude(batch, await this.handOn(batch));
+        if (kept !== undefined) await kept;
+      } finally {
+        this.admission.leave(size);
+      }
+    } finally {
+      this.ended();
+    }
+    return batch.summary();
+  }
+
+  /** @throws InvalidEventError `LIMIT_EXCEEDED` */
+  private batchOf(input: EventInput | readonly EventInput[], options: RecordOptions): Batch {
+    const receivedAt = this.options.clock.now();
+    if (!Array.isArray(input)) return this.newBatch(true, options, [itemOf(input as EventInput, 1, receivedAt)]);
+    const inputs = input as readonly EventInput[];
     if (inputs.length > limits.appendEvents) {
       throw new InvalidEventError(
         'LIMIT_EXCEEDED',
@@ -243,32 +275,9 @@ export class EventBus {
         },
       );
     }
-    if (options.signal?.aborted === true) throw aborted();
-    const receivedAt = this.options.clock.now();
-    const batch = this.newBatch(true, options);
-    for (let i = 0; i < inputs.length; i++) {
-      const item = new BatchItem(i + 1, inputs[i]!, false);
-      item.receivedAt = receivedAt;
-      batch.items.push(item);
-    }
-    this.calls++;
-    try {
-      const waitMs = this.keeper.waitMs(batch.items, batch.source);
-      if (waitMs > 0) await this.options.clock.sleep(waitMs, options.signal);
-      const turn = this.admission.enter(inputs.length, true);
-      try {
-        if (turn !== undefined) await turn;
-        await this.run(batch, options, 0, undefined);
-      } finally {
-        this.admission.leave(inputs.length);
-      }
-    } finally {
-      this.ended();
-    }
-    const counts = new Totals();
-    batch.countInto(counts);
-    const rejections = counts.rejected === 0 ? [] : batch.rejections(options.rejectionsMax ?? 100);
-    return summaryFrom(counts, rejections, batch.position, batch.outcomes());
+    const items = Array<BatchItem>(inputs.length);
+    for (let i = 0; i < inputs.length; i++) items[i] = itemOf(inputs[i]!, i + 1, receivedAt);
+    return this.newBatch(true, options, items);
   }
 
   private async recordStream(input: AsyncIterable<StreamItem>, options: RecordOptions): Promise<RecordSummary> {
@@ -302,8 +311,7 @@ export class EventBus {
     firstIndex: number,
     turn: Promise<void> | undefined,
   ): Promise<Batch> {
-    const batch = this.newBatch(false, options);
-    for (let i = 0; i < items.length; i++) batch.items.push(items[i]!);
+    const batch = this.newBatch(false, options, items);
     try {
       await this.run(batch, options, firstIndex, turn);
     } finally {
@@ -312,11 +320,11 @@ export class EventBus {
     return batch;
   }
 
-  private newBatch(together: boolean, options: RecordOptions): Batch {
-    return new Batch(together, options.source ?? DEFAULT_SOURCE, this.admitAdded);
+  private newBatch(together: boolean, options: RecordOptions, items: BatchItem[]): Batch {
+    return new Batch(together, options.source ?? DEFAULT_SOURCE, this.admitAdded, options, items);
   }
 
-  /** The road of one batch, from validation to publication. */
+  /** The road of a stream's batch, from validation to publication. */
   private async run(
     batch: Batch,
     options: RecordOptions,
@@ -326,69 +334,79 @@ export class EventBus {
     const received = this.receiver.receive(batch, options, firstIndex);
     if (received !== undefined) await received;
     if (turn !== undefined) await turn;
-    const chain = this.chains.receive;
-    await (chain.empty
-      ? this.hold(batch, options)
-      : this.guarded(batch, chain, () => this.hold(batch, options), 'receive'));
-    if (options.quarantine !== false) {
-      const kept = this.keeper.keep(batch);
-      if (kept !== undefined) await kept;
-    }
+    const kept = this.conclude(batch, await this.handOn(batch));
+    if (kept !== undefined) await kept;
   }
 
-  /** Gives the batch to the configured level: the durable layer or the store. */
-  private hold(batch: Batch, options: RecordOptions): Promise<void> {
-    // A checkpoint must be saved in the events' own transaction: such a load goes past cache and buffer.
-    if (options.checkpoint !== undefined) return this.logAndPublish(batch, options);
+  /**
+   * Hands a validated batch on. On the plain road the promise is the store's own, so that a call makes no other, and
+   * `conclude` says what the answer means; elsewhere everything is done when it resolves.
+   */
+  private handOn(batch: Batch): Promise<readonly AppendResult[] | void> {
+    const { receive, log, publish } = this.chains;
+    if (!receive.empty) return this.through(receive, batch, 'receive');
     const { deduplicator } = this.options;
-    if (deduplicator === undefined && this.buffer === undefined) return this.logAndPublish(batch, options);
-    return this.holdInLayers(batch, options, deduplicator);
+    if (!publish.empty || deduplicator !== undefined || this.buffer !== undefined) return this.hold(batch);
+    if (!log.empty) return this.through(log, batch, 'log');
+    if (batch.options.checkpoint !== undefined) return this.store(batch);
+    return this.append(batch);
   }
 
-  private async holdInLayers(
-    batch: Batch,
-    options: RecordOptions,
-    deduplicator: Deduplicator | undefined,
-  ): Promise<void> {
-    if (deduplicator !== undefined) await deduplicator.lookUp(batch);
-    if (this.buffer !== undefined) {
-      await this.buffer.publish(batch);
-      batch.answered = true;
-    } else await this.logAndPublish(batch, options);
+  /** What is left when a batch was handed on; a promise only when something has to be kept in the quarantine. */
+  private conclude(batch: Batch, results: readonly AppendResult[] | void): Promise<void> | undefined {
+    if (results !== undefined) this.stored(batch, results);
+    if (batch.answered && !batch.published && this.chains.publish.empty && this.buffer === undefined) {
+      this.publish(batch);
+    }
+    return batch.options.quarantine === false ? undefined : this.keeper.keep(batch);
   }
 
-  private async logAndPublish(batch: Batch, options: RecordOptions): Promise<void> {
+  /** Gives the batch to the configured level: the durable layer or the store. Done when it resolves. */
+  private async hold(batch: Batch): Promise<void> {
+    // A checkpoint must be saved in the events' own transaction: such a load goes past cache and buffer.
+    if (batch.options.checkpoint === undefined) {
+      const { deduplicator } = this.options;
+      if (deduplicator !== undefined) await deduplicator.lookUp(batch);
+      if (this.buffer !== undefined) {
+        await this.buffer.publish(batch);
+        batch.answered = true;
+        return;
+      }
+    }
+    await this.logAndPublish(batch);
+  }
+
+  private async logAndPublish(batch: Batch): Promise<void> {
     const { log, publish } = this.chains;
-    await (log.empty ? this.store(batch, options) : this.guarded(batch, log, () => this.store(batch, options), 'log'));
+    await (log.empty ? this.store(batch) : this.through(log, batch, 'log'));
     if (!batch.answered) return;
     if (publish.empty) this.publish(batch);
-    else await this.guarded(batch, publish, async () => this.publish(batch), 'publish');
+    else await this.through(publish, batch, 'publish');
   }
 
-  private store(batch: Batch, options: RecordOptions): Promise<void> {
-    if (options.checkpoint !== undefined) return this.storeWithCheckpoint(batch, options, options.checkpoint);
+  private store(batch: Batch): Promise<void> {
+    const { checkpoint } = batch.options;
+    if (checkpoint !== undefined) return this.storeWithCheckpoint(batch, checkpoint);
+    return this.append(batch).then((results) => this.stored(batch, results));
+  }
+
+  private append(batch: Batch): Promise<readonly AppendResult[]> {
     const appends = appendsOf(batch);
-    return appends.length === 0
-      ? Promise.resolve(this.stored(batch, []))
-      : this.options.store.append(appends).then((results) => this.stored(batch, results));
+    return appends.length === 0 ? Promise.resolve(NO_RESULTS) : this.options.store.append(appends);
   }
 
-  private async storeWithCheckpoint(
-    batch: Batch,
-    options: RecordOptions,
-    checkpoint: NonNullable<RecordOptions['checkpoint']>,
-  ): Promise<void> {
+  private async storeWithCheckpoint(batch: Batch, checkpoint: NonNullable<RecordOptions['checkpoint']>): Promise<void> {
     const { name, epoch } = checkpoint;
     const append: AppendOptions = { checkpoint: { name, epoch, value: checkpoint.valueOf(batch.lastLine) } };
     // The checkpoint says that everything up to it is kept, the rejected included: they go first, and in the same turn,
     // so that a store with one order of writes keeps both together and a load that is killed there counts no line twice.
-    const kept = options.quarantine === false ? undefined : this.keeper.keep(batch);
+    const kept = batch.options.quarantine === false ? undefined : this.keeper.keep(batch);
     kept?.catch(() => undefined); // awaited below, unless the append fails first
     const appends = appendsOf(batch);
     const results = appends.length === 0 ? [] : await this.options.store.append(appends, append);
     settle(batch, results);
     if (kept !== undefined) await kept;
-    this.stored(batch, []);
+    this.stored(batch, NO_RESULTS);
   }
 
   private stored(batch: Batch, results: readonly AppendResult[]): void {
@@ -398,6 +416,7 @@ export class EventBus {
   }
 
   private publish(batch: Batch): void {
+    batch.published = true;
     if (!this.publisher.subscribed) return;
     const items = batch.items;
     for (let i = 0; i < items.length; i++) {
@@ -410,16 +429,20 @@ export class EventBus {
   }
 
   /** Runs a chain: what is not handed on to the store is dropped; an error refuses the batch, or is reported once the store has it. */
-  private guarded(batch: Batch, chain: MiddlewareChain, inner: () => Promise<void>, stage: Stage): Promise<void> {
-    const run = chain.start(batch, inner);
-    const end = (): void | Promise<void> => {
-      const rest = run.rest();
-      return rest === undefined ? this.judge(run, batch, stage) : rest.then(() => this.judge(run, batch, stage));
-    };
-    return run.first.then(end, (error: unknown) => {
+  private through(chain: MiddlewareChain, batch: Batch, stage: Stage): Promise<void> {
+    const run = chain.start(batch);
+    return run.handedBack ? run.first : this.guarded(run, batch, stage);
+  }
+
+  private async guarded(run: ChainRun, batch: Batch, stage: Stage): Promise<void> {
+    try {
+      await run.first;
+    } catch (error) {
       run.fail(error);
-      return end();
-    });
+    }
+    const rest = run.rest();
+    if (rest !== undefined) await rest;
+    this.judge(run, batch, stage);
   }
 
   private judge({ failure }: ChainRun, batch: Batch, stage: Stage): void {
@@ -435,7 +458,7 @@ export class EventBus {
   private async storeBuffered(batch: Batch): Promise<void> {
     const received = this.receiver.receive(batch, NO_OPTIONS, 0);
     if (received !== undefined) await received;
-    await this.logAndPublish(batch, NO_OPTIONS);
+    await this.logAndPublish(batch);
     const kept = this.keeper.keep(batch);
     if (kept !== undefined) await kept;
   }
@@ -444,6 +467,12 @@ export class EventBus {
     this.calls--;
     if (this.calls === 0) this.idle?.();
   }
+}
+
+function itemOf(input: EventInput, line: number, receivedAt: number): BatchItem {
+  const item = new BatchItem(line, input, false);
+  item.receivedAt = receivedAt;
+  return item;
 }
 
 function isStream(input: unknown): input is AsyncIterable<StreamItem> {

@@ -6,19 +6,27 @@ import type { Fact } from '../model/event.js';
 import type { Append, AppendResult } from '../ports/event-store.js';
 import type { Batch } from './batch.js';
 
+const NONE: readonly Append[] = Object.freeze([]);
+
 /** Seals the batch and takes what is still pending in it: one append when it came together, else one an item. One call of the store a batch. */
-export function appendsOf(batch: Batch): Append[] {
+export function appendsOf(batch: Batch): readonly Append[] {
   batch.seal();
-  const { items } = batch;
-  const appends: Append[] = [];
-  let facts: Fact[] | undefined;
-  for (let i = 0; i < items.length; i++) {
+  const { items, together } = batch;
+  let pending = 0;
+  for (let i = 0; i < items.length; i++) if (items[i]!.outcome === 'pending') pending++;
+  if (pending === 0) return NONE;
+  // Arrays of their full length at once: pushed to, an array of one would hold room for seventeen.
+  const facts = together ? Array<Fact>(pending) : undefined;
+  const appends = together ? undefined : Array<Append>(pending);
+  let receivedAt = 0;
+  for (let i = 0, at = 0; at < pending; i++) {
     const item = items[i]!;
     if (item.outcome !== 'pending') continue;
-    if (facts === undefined || !batch.together) appends.push({ facts: (facts = []), receivedAt: item.receivedAt });
-    facts.push(item.fact!);
+    if (at === 0) receivedAt = item.receivedAt;
+    if (facts !== undefined) facts[at++] = item.fact!;
+    else appends![at++] = { facts: [item.fact!], receivedAt: item.receivedAt };
   }
-  return appends;
+  return appends ?? [{ facts: facts!, receivedAt }];
 }
 
 /** Gives each pending item the outcome that the store answered, in the same order. */

@@ -63,9 +63,19 @@ interface Entry {
   readonly order: number;
 }
 
+/** What a chain stands around, the same for every batch: nothing of it is made anew for one. */
+export interface ChainHost {
+  /** The rest of the road. */
+  readonly inner: (batch: Batch) => Promise<void>;
+  /** Told of an error that nobody can be answered with any more. */
+  readonly report: (error: unknown) => void;
+}
+
 /** The middleware of one stage, in order. */
 export class MiddlewareChain {
   private entries: readonly Entry[] = [];
+
+  constructor(private readonly host: ChainHost) {}
 
   /** True when there is none: the bus then calls the stage itself, without a promise for this. */
   get empty(): boolean {
@@ -76,9 +86,9 @@ export class MiddlewareChain {
     this.entries = [...this.entries, { middleware, order }].sort((a, b) => a.order - b.order);
   }
 
-  /** Starts the chain around `inner`. */
-  start(batch: Batch, inner: () => Promise<void>): ChainRun {
-    return new ChainRun(this.entries, batch, inner);
+  /** Starts the chain on its way around the rest of the road. */
+  start(batch: Batch): ChainRun {
+    return new ChainRun(this.entries, batch, this.host);
   }
 }
 
@@ -89,38 +99,47 @@ export class MiddlewareChain {
 export class ChainRun {
   /** The outermost step. */
   readonly first: Promise<void>;
+  /**
+   * True when `first` is the promise of the rest of the road itself: it ends as that does, and there is nothing to judge.
+   * What a middleware does wrong afterwards is reported.
+   */
+  readonly handedBack: boolean = false;
   failure: { readonly error: unknown } | undefined = undefined;
   /** Steps that a middleware did not hand back: it may not wait for them. */
-  private readonly apart: Promise<void>[] = [];
+  private apart: Promise<void>[] | undefined = undefined;
   private over = false;
+  /** True as long as every middleware handed back what `next()` gave it. */
+  private straight = true;
 
   constructor(
     private readonly entries: readonly Entry[],
     private readonly batch: Batch,
-    private readonly inner: () => Promise<void>,
+    private readonly host: ChainHost,
   ) {
     this.first = this.step(0);
+    this.handedBack = this.straight && this.failure === undefined;
   }
 
   /** Only the first one counts. */
   fail(error: unknown): void {
-    this.failure ??= { error };
+    if (this.handedBack) this.host.report(error);
+    else this.failure ??= { error };
   }
 
   /** To be called when `first` has ended: a promise only while other steps go on. */
   rest(): Promise<void> | undefined {
-    if (this.apart.length > 0) return this.waitForRest();
+    if (this.apart !== undefined) return this.waitForRest(this.apart);
     this.over = true;
     return undefined;
   }
 
-  private async waitForRest(): Promise<void> {
-    for (let i = 0; i < this.apart.length; i++) await this.apart[i]!.catch(ignore);
+  private async waitForRest(apart: readonly Promise<void>[]): Promise<void> {
+    for (let i = 0; i < apart.length; i++) await apart[i]!.catch(ignore);
     this.over = true;
   }
 
   private step(index: number): Promise<void> {
-    if (index === this.entries.length) return this.inner();
+    if (index === this.entries.length) return this.host.inner(this.batch);
     const { middleware } = this.entries[index]!;
     let next: Promise<void> | undefined;
     let returned = false;
@@ -141,9 +160,11 @@ export class ChainRun {
         if (handled === next) return next;
         this.keep(next);
       }
+      this.straight = false;
       return handled === undefined ? Promise.resolve() : this.ended(handled);
     } catch (error) {
       returned = true;
+      this.straight = false;
       if (next !== undefined) this.keep(next);
       this.fail(error);
       return Promise.reject(error);
@@ -162,7 +183,8 @@ export class ChainRun {
 
   /** A middleware that does not wait for its next step must not end the process. */
   private keep(step: Promise<void>): void {
-    this.apart.push(step);
+    this.straight = false;
+    (this.apart ??= []).push(step);
     step.catch((error: unknown) => this.fail(error));
   }
 }

@@ -87,6 +87,7 @@ export class Receiver {
   /** Checked last: events of one aggregate or source mostly come together. */
   private lastId: string | undefined = undefined;
   private lastStream = '';
+  private lastAggregate: AggregateModel | undefined = undefined;
   private readonly copiers = new Map<EventModel, CanonicalCopier>();
 
   constructor(private readonly registry: KnownAggregates) {}
@@ -153,15 +154,21 @@ export class Receiver {
     const tenant = input.tenant ?? '';
     if (tenant !== '') checkTenant(tenant);
     const aggregateType = textOf(input.aggregateType, 'aggregateType');
-    // Types with $ are the library's own: nothing but a well-formed fact about a source comes in under one.
-    if (isReserved(aggregateType)) {
-      item.fact = sourceFactOf(input);
-      return undefined;
+    let aggregate = this.lastAggregate;
+    if (aggregate === undefined || aggregate.type !== aggregateType) {
+      // Types with $ are the library's own: nothing but a well-formed fact about a source comes in under one.
+      if (isReserved(aggregateType)) {
+        item.fact = sourceFactOf(input);
+        return undefined;
+      }
+      aggregate = this.lastAggregate = this.registry.aggregate(aggregateType);
     }
-    const aggregate = this.registry.aggregate(aggregateType);
     const name = textOf(input.name, 'name');
-    if (name.startsWith(CORRECTION_PREFIX)) return this.makeCorrection(item, input, aggregate, decoded);
     const event = aggregate.events.get(name);
+    // No event of a user's has such a name.
+    if (event === undefined && name.startsWith(CORRECTION_PREFIX)) {
+      return this.makeCorrection(item, input, aggregate, decoded);
+    }
     const version = input.version ?? event?.version;
     if (event === undefined || version === undefined || !accepts(event, version)) {
       throw unknownEvent(aggregate, name, event, version);

@@ -9,7 +9,7 @@ import { weightOfBytes } from './admission.js';
 import { BatchItem } from './batch.js';
 import type { Batch } from './batch.js';
 import { isRawInput } from './receiver.js';
-import { attachSummary, StreamBatch, summaryFrom, Totals } from './record.js';
+import { attachSummary, StreamBatch, Summary, Totals } from './record.js';
 import type { RawInput, RecordOptions, RecordSummary, Rejection, StreamItem } from './record.js';
 
 const BATCHES_IN_FLIGHT = 2;
@@ -74,7 +74,9 @@ export class RecordStream {
     } finally {
       signal?.removeEventListener('abort', abort);
     }
-    const summary = summaryFrom(this.totals.copy(), this.rejections, this.position, []);
+    const summary = new Summary(this.position);
+    summary.add(this.totals);
+    summary.rejections = this.rejections;
     if (!this.failed) return summary;
     attachSummary(this.failure, summary);
     throw withSummary(this.failure, summary);

@@ -135,25 +135,17 @@ export class Totals implements RecordCounts {
   }
 }
 
-export function summaryFrom(
-  counts: RecordCounts,
-  rejections: readonly Rejection[],
-  position: Position | undefined,
-  items: readonly ItemOutcome[],
-): RecordSummary {
-  return {
-    received: counts.received,
-    recorded: counts.recorded,
-    repeated: counts.repeated,
-    conflicting: counts.conflicting,
-    rejected: counts.rejected,
-    dropped: counts.dropped,
-    buffered: counts.buffered,
-    added: counts.added,
-    rejections,
-    position,
-    items,
-  };
+const NO_REJECTIONS: readonly Rejection[] = Object.freeze([]);
+const NO_ITEMS: readonly ItemOutcome[] = Object.freeze([]);
+
+/** The answer to a call; counted into, then handed over. */
+export class Summary extends Totals implements RecordSummary {
+  rejections = NO_REJECTIONS;
+  items = NO_ITEMS;
+
+  constructor(readonly position: Position | undefined) {
+    super();
+  }
 }
 
 const summaries = new WeakMap<object, RecordSummary>();
