@@ -26,15 +26,24 @@ interface Followed {
   next: number;
   /** Rows behind it that were. */
   readonly beyond: Set<number>;
-  /** Rows that may not be carried out into histories yet, each with the aggregates it holds facts of. */
-  readonly open: Map<number, ReadonlySet<string>>;
+  /** Rows that may not be carried out into histories yet: of each aggregate its facts. */
+  readonly open: Map<number, ReadonlyMap<string, readonly LoggedFact[]>>;
 }
 
 /** What others are seen to record of some aggregates, from now until it is stopped. */
 export interface OthersWatch {
   /** By aggregate, as `aggregateKeyText` names it. */
   readonly seen: ReadonlyMap<string, readonly LoggedFact[]>;
+  /** What was seen before, of those for which `addOpen` was called. */
+  readonly open: ReadonlyMap<string, readonly LoggedFact[]>;
+  /** For an aggregate whose history is read now, which may not show yet what was seen before. */
+  addOpen(text: string): void;
   stop(): void;
+}
+
+interface Watch {
+  readonly of: ReadonlySet<string>;
+  readonly seen: Map<string, readonly LoggedFact[]>;
 }
 
 export class Others {
@@ -42,9 +51,7 @@ export class Others {
   last: ProcessingTime = BEFORE_ALL;
   private era = -1;
   private readonly followed = new Map<string, Followed>();
-  /** In how many open rows there are facts of an aggregate. */
-  private readonly open = new Map<string, number>();
-  private readonly watches = new Set<{ readonly of: ReadonlySet<string>; readonly seen: Map<string, LoggedFact[]> }>();
+  private readonly watches = new Set<Watch>();
   private running: Promise<Scene> | undefined;
   private next: Promise<Scene> | undefined;
 
@@ -66,15 +73,19 @@ export class Others {
     ));
   }
 
-  /** Whether something was logged of an aggregate that its history may not show yet. */
-  isOpen(text: string): boolean {
-    return this.open.has(text);
-  }
-
   watch(of: ReadonlySet<string>): OthersWatch {
-    const watch = { of, seen: new Map<string, LoggedFact[]>() };
+    const watch: Watch = { of, seen: new Map() };
+    const before = new Map<string, readonly LoggedFact[]>();
     this.watches.add(watch);
-    return { seen: watch.seen, stop: () => void this.watches.delete(watch) };
+    return {
+      seen: watch.seen,
+      open: before,
+      addOpen: (text) => {
+        for (const { open } of this.followed.values())
+          for (const row of open.values()) addTo(before, text, row.get(text));
+      },
+      stop: () => void this.watches.delete(watch),
+    };
   }
 
   private begin(): Promise<Scene> {
@@ -106,7 +117,6 @@ export class Others {
   private startAnew({ era, live }: Scene): void {
     this.era = era;
     this.followed.clear();
-    this.open.clear();
     for (const { node, closedSeq } of live) {
       if (node === this.writers.own) continue;
       this.followed.set(node, { next: closedSeq + 1, beyond: new Set(), open: new Map() });
@@ -116,16 +126,7 @@ export class Others {
   /** What is closed of a writer stands in the histories. */
   private close(node: string, closedSeq: number): void {
     const open = this.followed.get(node)?.open;
-    if (open === undefined) return;
-    for (const [seq, texts] of open) {
-      if (seq > closedSeq) continue;
-      open.delete(seq);
-      for (const text of texts) {
-        const rows = this.open.get(text)! - 1;
-        if (rows === 0) this.open.delete(text);
-        else this.open.set(text, rows);
-      }
-    }
+    if (open !== undefined) for (const seq of open.keys()) if (seq <= closedSeq) open.delete(seq);
   }
 
   private async follow(node: string, followed: Followed): Promise<void> {
@@ -139,22 +140,23 @@ export class Others {
 
   private take(followed: Followed, row: FeedRow): void {
     this.last = later(this.last, row.last);
-    const texts = new Set<string>();
+    const facts = new Map<string, LoggedFact[]>();
     for (const logged of row.facts) {
       const { fact } = logged;
       const text = textOf(fact);
-      texts.add(text);
+      const of = facts.get(text);
+      if (of === undefined) facts.set(text, [logged]);
+      else of.push(logged);
       this.ends.learn(text, fact.aggregateType, placeOf(fact), this.era);
-      for (const { of, seen } of this.watches) {
-        if (!of.has(text)) continue;
-        const facts = seen.get(text);
-        if (facts === undefined) seen.set(text, [logged]);
-        else facts.push(logged);
-      }
     }
-    followed.open.set(row.seq, texts);
-    for (const text of texts) this.open.set(text, (this.open.get(text) ?? 0) + 1);
+    followed.open.set(row.seq, facts);
+    for (const watch of this.watches)
+      for (const [text, of] of facts) if (watch.of.has(text)) addTo(watch.seen, text, of);
   }
+}
+
+function addTo(seen: Map<string, readonly LoggedFact[]>, text: string, facts: readonly LoggedFact[] | undefined): void {
+  if (facts !== undefined) seen.set(text, [...(seen.get(text) ?? []), ...facts]);
 }
 
 function placeOf({ eventTime, streamId, sequence, name }: Fact): IdentityKey {

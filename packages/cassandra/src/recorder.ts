@@ -47,8 +47,6 @@ interface Known {
   readonly histories: ReadonlyMap<string, KnownHistory>;
   /** Some of it was not read, as nobody else recorded since it was known. */
   readonly remembered: boolean;
-  /** Of these others logged something that was perhaps not read: what stands behind what cannot be told. */
-  readonly unsure: ReadonlySet<string>;
 }
 
 export interface RecorderParts {
@@ -165,7 +163,7 @@ export class Recorder {
     watch: OthersWatch,
   ): Promise<Decision['results'] | undefined> {
     const { session, writer, others, clocks, rows, repeats } = this.parts;
-    const { histories, remembered, unsure } = await this.patiently(() => this.readKnown(facts, before), READ_MS);
+    const { histories, remembered } = await this.patiently(() => this.readKnown(facts, before, watch), READ_MS);
     await epoch.room(rowsOf(group));
     if (epoch.lost || !clocks.isTrusted) return undefined;
     // From here to `begin` nothing is waited for: times and sequences are given in one order, behind what was seen.
@@ -209,9 +207,9 @@ export class Recorder {
         if (remembered) await this.patiently(() => this.judgeAgain(facts, decision, epoch), forever);
         await write(true);
       } else {
-        const met = metBy(logged, unsure, watch.seen);
+        const met = metBy(logged, watch);
         if (met.length > 0) await this.patiently(() => rows.list(met, directories), forever);
-        this.noteEnds(logged, directories, unsure, watch, after.era);
+        this.noteEnds(logged, directories, watch, after.era);
       }
       ended = true;
       await this.patiently(() => repeats.write(counted, directories), LOG_MS);
@@ -222,10 +220,13 @@ export class Recorder {
     }
   }
 
-  private async readKnown(facts: ReadonlyMap<string, readonly Fact[]>, { era }: Scene): Promise<Known> {
-    const { known, ends, others, placement } = this.parts;
+  private async readKnown(
+    facts: ReadonlyMap<string, readonly Fact[]>,
+    { era }: Scene,
+    watch: OthersWatch,
+  ): Promise<Known> {
+    const { known, ends, placement } = this.parts;
     const histories = new Map<string, KnownHistory>();
-    const unsure = new Set<string>();
     const unknown: [string, readonly Fact[]][] = [];
     for (const [text, of] of facts) {
       const found = ends.find(text, of[0]!.aggregateType, of, era);
@@ -234,16 +235,16 @@ export class Recorder {
         continue;
       }
       unknown.push([text, of]);
-      if (others.isOpen(text)) unsure.add(text);
+      watch.addOpen(text);
     }
     await eachBounded(unknown, READS_AT_ONCE, async ([text, of]) => {
-      const last = unsure.has(text) ? undefined : ends.lastOf(text, era);
-      // Where it cannot be told what stands behind what, it is not asked.
-      const history = await known.read(aggregateKeyOf(of[0]!), of, !unsure.has(text) && last === undefined);
+      // What others just logged may be the end that is known, and never count: what is behind it is listed, not called late.
+      const last = watch.open.has(text) ? undefined : ends.lastOf(text, era);
+      const history = await known.read(aggregateKeyOf(of[0]!), of, last === undefined);
       if (last !== undefined) history.reach(placement.bucketOf(of[0]!.aggregateType, last.eventTime), last);
       histories.set(text, history);
     });
-    return { histories, remembered: unknown.length < facts.size, unsure };
+    return { histories, remembered: unknown.length < facts.size };
   }
 
   /** Somebody else came in meanwhile: what he recorded before was not remembered, so it is read now, beside what was just written. */
@@ -266,18 +267,16 @@ export class Recorder {
     }
   }
 
-  /** Histories of which it could be told end with what was recorded, or behind it with what others were seen to record meanwhile. */
+  /** Histories end with what was recorded, or behind it with what others were seen to record meanwhile. */
   private noteEnds(
     logged: readonly LoggedFact[],
     directories: ReadonlyMap<string, Directory>,
-    unsure: ReadonlySet<string>,
     watch: OthersWatch,
     era: number,
   ): void {
     const { ends } = this.parts;
-    const sure = unsure.size === 0 ? logged : logged.filter(({ fact }) => !unsure.has(textOf(fact)));
-    ends.noteAll(sure, directories, era);
-    for (const [text, facts] of watch.seen) {
+    ends.noteAll(logged, directories, era);
+    for (const [text, facts] of [...watch.open, ...watch.seen]) {
       for (const { fact } of facts) ends.learn(text, fact.aggregateType, fact, era);
     }
   }
@@ -321,16 +320,12 @@ export class Recorder {
   }
 }
 
-/** Facts of histories to which others were recording, theirs and ours; ours that are late are listed as such. */
-function metBy(
-  logged: readonly LoggedFact[],
-  unsure: ReadonlySet<string>,
-  seen: OthersWatch['seen'],
-): readonly LoggedFact[] {
-  if (unsure.size === 0 && seen.size === 0) return [];
+/** Facts of histories to which others were recording; those of ours that are late are listed as such. What was seen before ours had its time cannot stand behind ours. */
+function metBy(logged: readonly LoggedFact[], { seen, open }: OthersWatch): readonly LoggedFact[] {
+  if (seen.size === 0 && open.size === 0) return [];
   const met = logged.filter(({ fact, late }) => {
     const text = textOf(fact);
-    return !late && (unsure.has(text) || seen.has(text));
+    return !late && (seen.has(text) || open.has(text));
   });
   return [...met, ...[...seen.values()].flat()];
 }
