@@ -1,11 +1,12 @@
 /**
  * Where messages go that nobody can read: a topic of their own, with the original key, value and headers, and headers that
- * say why and where from. A group passes such a message only when it is held there.
+ * say why and where from. A group passes such a message only when it is held there. What sends nonsense for ever must not
+ * fill the disks: letters are deleted by their age, counted from when they were put aside.
  */
-import type { LayerLogger } from '@concursus/core';
+import type { Clock, LayerLogger } from '@concursus/core';
 import type { IHeaders, KafkaMessage } from 'kafkajs';
 import type { OrderedProducer, OutgoingMessage } from './ordered-producer.js';
-import type { TopicOptions } from './topics.js';
+import type { TopicNeeds, TopicOptions } from './topics.js';
 
 /** A message and why it could not be read. */
 export interface DeadLetter {
@@ -21,6 +22,8 @@ export const deadLetterHeaders = {
   topic: 'concursus-dead-topic',
   partition: 'concursus-dead-partition',
   offset: 'concursus-dead-offset',
+  /** The time of the message where it stood, in milliseconds. */
+  time: 'concursus-dead-time',
   /** `key`, `value` or both: what was null, and is empty here. */
   absent: 'concursus-dead-absent',
 } as const;
@@ -28,13 +31,17 @@ export const deadLetterHeaders = {
 export class DeadLetters {
   constructor(
     private readonly producer: OrderedProducer,
+    private readonly clock: Clock,
     private readonly topic: string,
     private readonly logger: LayerLogger,
   ) {}
 
   /** As the topic it belongs to, with one partition: there are few, and people read them. */
-  static topicOptions(options: TopicOptions): TopicOptions {
-    return { ...options, partitions: 1 };
+  static topicOptions(
+    options: TopicOptions,
+    retentionMs: number,
+  ): Omit<TopicNeeds, 'topic' | 'purpose' | 'eventTimes' | 'written'> {
+    return { ...options, partitions: 1, retentionMs, retentionOption: 'deadLetterRetentionMs' };
   }
 
   /** Resolves when all of them are held; repeated after a crash, one may stand there twice. @throws UnavailableError as `OrderedProducer.send` */
@@ -56,6 +63,7 @@ export class DeadLetters {
       [deadLetterHeaders.topic]: topic,
       [deadLetterHeaders.partition]: String(partition),
       [deadLetterHeaders.offset]: message.offset,
+      [deadLetterHeaders.time]: message.timestamp,
       ...(absent.length === 0 ? {} : { [deadLetterHeaders.absent]: absent.join() }),
     };
     return {
@@ -64,7 +72,7 @@ export class DeadLetters {
       key: message.key ?? Buffer.alloc(0),
       value: message.value ?? Buffer.alloc(0),
       headers,
-      timestamp: message.timestamp,
+      timestamp: String(this.clock.now()),
     };
   }
 }

@@ -25,6 +25,7 @@ export interface KafkaTransportParts {
   readonly logger: LayerLogger;
   readonly topic: string;
   readonly deadLetterTopic: string;
+  readonly deadLetterRetentionMs: number;
   readonly topics: TopicOptions;
   readonly group: Omit<GroupOptions, 'groupId'>;
   readonly trim: boolean;
@@ -47,7 +48,7 @@ export class KafkaEventTransport extends EventTransport {
     const { client, logger } = parts;
     this.admin = client.admin();
     this.producer = new OrderedProducer(client, logger);
-    this.deadLetters = new DeadLetters(this.producer, parts.deadLetterTopic, logger);
+    this.deadLetters = new DeadLetters(this.producer, parts.clock, parts.deadLetterTopic, logger);
     this.retention = new BufferRetention({
       admin: this.admin,
       clock: parts.clock,
@@ -61,7 +62,7 @@ export class KafkaEventTransport extends EventTransport {
 
   /** @throws ConfigurationError `INVALID_OPTION` (a topic is not fit) · UnavailableError `STORE_UNREACHABLE`, `TIMEOUT` */
   async connect(): Promise<void> {
-    const { client, topic, deadLetterTopic, topics } = this.parts;
+    const { client, topic, deadLetterTopic, deadLetterRetentionMs, topics } = this.parts;
     try {
       await this.admin.connect();
     } catch (error) {
@@ -77,7 +78,7 @@ export class KafkaEventTransport extends EventTransport {
         trimmed: this.parts.trim,
       },
       {
-        ...DeadLetters.topicOptions(topics),
+        ...DeadLetters.topicOptions(topics, deadLetterRetentionMs),
         topic: deadLetterTopic,
         purpose: 'what the buffer held and nobody can read',
         eventTimes: false,

@@ -21,6 +21,11 @@ export interface KafkaOptions extends KafkaConnectionOptions, TopicOptions, Kafk
   readonly topic?: string;
   /** Default `<topic>.dead-letter`. */
   readonly deadLetterTopic?: string;
+  /**
+   * How long a message that nobody can read is kept there from when it was put aside, milliseconds; -1 for ever.
+   * Default 2,592,000,000, thirty days, or `retentionMs` where that is less. A topic that is there already is not changed.
+   */
+  readonly deadLetterRetentionMs?: number;
   /** Delete what every group has handled, so that the topic holds what waits and not all there ever was. Default true. */
   readonly trim?: boolean;
   /** How often that is done, and with a `retentionMs` how often it is looked whether something waits too long, milliseconds. Default 60,000. */
@@ -30,6 +35,8 @@ export interface KafkaOptions extends KafkaConnectionOptions, TopicOptions, Kafk
 /** A fetch without anything new ends after this long; then the member may learn that partitions move. */
 const FETCH_WAIT_MS = 250;
 const TRIM_EVERY_MS = 60_000;
+/** Thirty days: long enough for a person to look, and what sends nonsense for ever fills no disk. */
+const DEAD_LETTER_RETENTION_MS = 2_592_000_000;
 
 /**
  * The durable buffer on Kafka: `record()` answers `buffered` when every in-sync replica has the event, and the processes of
@@ -48,7 +55,14 @@ export function kafka(options: KafkaOptions): LayerProvider<'durable'> {
   checkConnection('kafka', options);
   checkTopicOptions('kafka', options);
   const group = groupOptions('kafka', options);
-  const { trim = true, trimEveryMs = TRIM_EVERY_MS } = options;
+  const { trim = true, trimEveryMs = TRIM_EVERY_MS, deadLetterRetentionMs = letterRetentionMs(options) } = options;
+  if (!Number.isSafeInteger(deadLetterRetentionMs) || deadLetterRetentionMs < -1) {
+    throw new ConfigurationError(
+      'INVALID_OPTION',
+      `kafka was given deadLetterRetentionMs ${String(deadLetterRetentionMs)}.`,
+      { fix: 'Give deadLetterRetentionMs in whole milliseconds, or -1 to keep dead letters for ever.' },
+    );
+  }
   if (!Number.isSafeInteger(trimEveryMs) || trimEveryMs < 1 || trimEveryMs > 86_400_000) {
     throw new ConfigurationError('INVALID_OPTION', `kafka was given trimEveryMs ${String(trimEveryMs)}.`, {
       fix: 'Give trimEveryMs in whole milliseconds from 1 to 86,400,000.',
@@ -69,6 +83,7 @@ export function kafka(options: KafkaOptions): LayerProvider<'durable'> {
         logger,
         topic,
         deadLetterTopic: options.deadLetterTopic ?? `${topic}.dead-letter`,
+        deadLetterRetentionMs,
         topics: topicOptions(options),
         group,
         trim,
@@ -82,6 +97,10 @@ export function kafka(options: KafkaOptions): LayerProvider<'durable'> {
       };
     },
   };
+}
+
+function letterRetentionMs({ retentionMs = -1 }: TopicOptions): number {
+  return retentionMs === -1 ? DEAD_LETTER_RETENTION_MS : Math.min(retentionMs, DEAD_LETTER_RETENTION_MS);
 }
 
 /** The part of the options that is about topics. */

@@ -27,6 +27,8 @@ export interface TopicNeeds extends TopicOptions {
   readonly purpose: string;
   /** What all have handled is deleted, which frees whole segments of the log: they are made small. */
   readonly trimmed?: boolean;
+  /** The option that says how long this topic keeps messages. Default `retentionMs`. */
+  readonly retentionOption?: string;
   /** Its messages bear times of events, of any year: the broker must take and keep them. */
   readonly eventTimes: boolean;
   /** Count and contents are ours to say; false for topics that only others write. */
@@ -188,8 +190,8 @@ export function checkTopic(
     refuse(
       needs.eventTimes
         ? `keeps messages for ${kept} ms from the time of their event, so that events of the past would be deleted at once`
-        : `keeps messages for ${kept} ms, whether they were stored by then or not`,
-      `${set(`retention.ms=${asked}`)} Or accept it with the option retentionMs: ${kept}.`,
+        : `keeps messages for ${kept} ms, whether they were handled by then or not`,
+      `${set(`retention.ms=${asked}`)} Or accept it with the option ${needs.retentionOption ?? 'retentionMs'}: ${kept}.`,
     );
   }
   const keptBytes = config.get('retention.bytes') ?? '-1';

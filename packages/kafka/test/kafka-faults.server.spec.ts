@@ -7,6 +7,7 @@ import { SystemClock, type EventTransport, type Layer, type LayerLogger, type Tr
 import { ownServer, serverOf } from '@concursus/test/servers';
 import { afterEach, describe, expect, it } from 'vitest';
 import { deadLetterHeaders, kafka, partitionOf, type KafkaOptions } from '../src/index.js';
+import { topicConfig } from '../src/client.js';
 import { administer, bareKafka, fresh, readTopics } from './support.js';
 
 const { brokers } = serverOf('kafka');
@@ -123,6 +124,7 @@ describe('the buffer on Kafka', () => {
 
   it('puts what nobody can read aside, with its bytes and the reason, and handles the rest', async () => {
     const topic = fresh('poison');
+    const beganAt = Date.now();
     const transport = await open({ topic });
     const handled: string[] = [];
     const subscription = await transport.subscribe('g', async (items) => void handled.push(...items.map(textOf)));
@@ -133,7 +135,7 @@ describe('the buffer on Kafka', () => {
       topic,
       messages: [
         { key: 'a', value: 'a 0', partition: 0 },
-        { key: unreadable, value: Buffer.from([0, 1, 2, 255]), partition: 0, headers: { own: 'kept' } },
+        { key: unreadable, value: Buffer.from([0, 1, 2, 255]), timestamp: '5', partition: 0, headers: { own: 'kept' } },
         { key: 'b', value: null, partition: 0 },
         { key: null, value: 'no key', partition: 0 },
         { key: 'a', value: 'a 1', partition: 0 },
@@ -153,6 +155,14 @@ describe('the buffer on Kafka', () => {
     expect(header(1, deadLetterHeaders.topic)).toBe(topic);
     expect(header(1, deadLetterHeaders.partition)).toBe('0');
     expect([0, 1, 2].map((n) => header(n, deadLetterHeaders.absent))).toEqual([undefined, 'value', 'key']);
+    // It is kept by when it was put aside: else what is old by its own time would go at once.
+    expect(header(0, deadLetterHeaders.time)).toBe('5');
+    expect(Number(letters[0]!.message.timestamp)).toBeGreaterThanOrEqual(beganAt);
+    const { resources } = await administer(brokers, (admin) =>
+      admin.describeConfigs({ includeSynonyms: false, resources: [topicConfig(`${topic}.dead-letter`)] }),
+    );
+    const retention = resources[0]!.configEntries.find(({ configName }) => configName === 'retention.ms');
+    expect(retention?.configValue).toBe(String(30 * 24 * 3_600_000));
     await subscription.close();
   });
 

@@ -15,6 +15,7 @@ describe('options', () => {
     ['a dead-letter topic with a slash', () => kafka({ brokers, deadLetterTopic: 'a/b' })],
     ['no partitions', () => kafka({ brokers, partitions: 0 })],
     ['a look every 0 ms', () => kafka({ brokers, trimEveryMs: 0 })],
+    ['dead letters kept for half a millisecond', () => kafka({ brokers, deadLetterRetentionMs: 0.5 })],
     ['a retention below -1', () => kafkaRelay({ brokers, retentionMs: -2 })],
     ['one heartbeat a session', () => kafka({ brokers, sessionTimeoutMs: 6_000, heartbeatMs: 5_000 })],
     ['a session of no time', () => kafka({ brokers, sessionTimeoutMs: 0 })],

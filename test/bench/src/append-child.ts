@@ -5,6 +5,7 @@ import type { ServerAddresses } from './case.js';
 import { appends, appendTo, fill } from './cases/cassandra-append.js';
 import { AGGREGATES } from './model.js';
 import { openLayer } from './road.js';
+import { countSpent, plus } from './spent.js';
 
 /** What it is started with, as JSON. */
 export interface AppendJob {
@@ -15,12 +16,13 @@ export interface AppendJob {
   readonly first: number;
 }
 
+const spent = countSpent();
 const { address, keyspace, context, first } = JSON.parse(process.argv[2] ?? '') as AppendJob;
 const layer = await openLayer(cassandra({ ...address, keyspace }), context);
 await fill(layer, AGGREGATES, first);
 const place = { at: AGGREGATES };
 
-/** Told how many events, it answers when they are recorded; told none, it ends. */
+/** Told how many events, it answers what they cost when they are recorded; told none, it ends. */
 async function obey(events: number): Promise<void> {
   if (events === 0) {
     await layer.close();
@@ -29,8 +31,9 @@ async function obey(events: number): Promise<void> {
   }
   const append = (from: number, to: number): Promise<unknown> =>
     appendTo(layer, from, to, (i) => first + (i % AGGREGATES));
+  const before = spent();
   await appends({ size: 100, atOnce: 4 }, place, events, append).run();
-  process.send!('done');
+  process.send!(plus(spent(), before, -1));
 }
 
 process.on('message', (events: number) => void obey(events));

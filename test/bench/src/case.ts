@@ -26,6 +26,8 @@ export interface ServerAddresses {
     readonly contactPoints: readonly string[];
     readonly port: number;
     readonly localDataCenter: string;
+    /** Of a server that runs on this machine, for its core time. */
+    readonly pid?: number;
   };
   readonly kafka?: { readonly brokers: readonly string[] };
 }

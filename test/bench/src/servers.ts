@@ -11,6 +11,7 @@ interface Running {
   readonly address: object;
   readonly found: string;
   readonly version: string;
+  readonly where: string;
   stop(): Promise<void>;
 }
 
@@ -46,8 +47,13 @@ export async function startServers(names: Iterable<ServerName>): Promise<Servers
     throw error;
   }
   return {
-    addresses: Object.fromEntries([...running].map(([name, { address }]) => [name, address])),
+    addresses: Object.fromEntries([...running].map(([name, server]) => [name, addressOf(server)])),
     told: Object.fromEntries([...running].map(([name, { version, found }]) => [name, `${version}, ${found}`])),
     stop,
   };
+}
+
+function addressOf({ address, where }: Running): object {
+  const pid = /process (\d+)/.exec(where)?.[1];
+  return pid === undefined ? address : { ...address, pid: Number(pid) };
 }
