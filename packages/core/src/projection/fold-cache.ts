@@ -1,49 +1,33 @@
 /**
  * The folded aggregates of the projections that stand at one position. An event at the end of a history folds onto the
- * state kept here; a late one goes back to the nearest state kept before its place and folds on from there, so it costs
- * its distance. It only saves work: what it forgot is folded again from the store, up to the same position.
+ * state kept here; a late one goes back to the nearest state kept before its place and folds on from there (`fold-tail.ts`),
+ * so it costs its distance. It only saves work: what it forgot is folded again from the store, up to the same position.
  */
 import type { AggregateModel, FoldState } from '../mapping/event-registry.js';
 import type { AggregateKey, Fact } from '../model/event.js';
 import { isCorrection } from '../model/correction.js';
 import type { Rulings } from '../model/effective-facts.js';
-import { compareIdentity, RANK_INITIAL } from '../model/event-order.js';
+import { compareIdentity } from '../model/event-order.js';
 import type { Position } from '../model/position.js';
 import type { EventStore } from '../ports/event-store.js';
 import { hasSiblings } from '../query/effective-history.js';
 import { foldHistory } from '../query/fold-history.js';
 import { foldFrom, type Snapshots } from '../query/snapshots.js';
-import { copyState, stateBytes } from './copy-state.js';
+import { stateBytes } from './copy-state.js';
 import { Seen } from './seen.js';
-import { compareInFold, placeInFold } from './fold-place.js';
+import { compareInFold } from './fold-place.js';
+import { FoldTail, type Progress } from './fold-tail.js';
 
-/** Facts between two states of a tail: what a late event folds beyond its distance. A copy costs less than one fold. */
-const SEGMENT_FACTS = 8;
-/** Segments of a tail at first and at most. Each late event that came before its tail doubles them: who has none pays for none. */
-const SEGMENTS_MIN = 4;
-const SEGMENTS_MAX = 16;
+/** Stretches of a tail at first and at most. A late event that reaches behind half of a tail doubles them, before one misses it: who has none pays for none. */
+const STRETCHES_MIN = 4;
+const STRETCHES_MAX = 16;
 /** Histories longer than this are folded from a snapshot when they must be read again. */
 const LONG_HISTORY = 1_000;
 /** Bytes of all states and of all tails kept, about. Tails go first: a state alone takes events in order. */
 const STATES_BYTES_MAX = 16 * 1_048_576;
 const TAILS_BYTES_MAX = 48 * 1_048_576;
-/** Of an entry, and of a fact beside its content. */
+/** Of an entry, beside its state and tail. */
 const ENTRY_BYTES = 300;
-const FACT_BYTES = 320;
-
-/** A stretch of a history, and the state before it. */
-interface Segment {
-  readonly state: FoldState;
-  readonly events: number;
-  readonly initials: number;
-  /** The fact before its first; undefined at the beginning of the history. */
-  readonly before: Fact | undefined;
-  /** In fold order. */
-  readonly facts: Fact[];
-  /** Of the state, and of the facts. */
-  readonly stateBytes: number;
-  factBytes: number;
-}
 
 /** One aggregate's history as folded up to the position. */
 export interface Folded {
@@ -54,13 +38,9 @@ export interface Folded {
   readonly last: Fact | undefined;
 }
 
-interface Kept extends Folded {
-  state: FoldState;
-  events: number;
-  initials: number;
-  last: Fact | undefined;
-  /** The end of the history, as far as it is kept: nothing, or segments that follow each other. */
-  tail: Segment[];
+interface Kept extends Progress {
+  /** The end of the history, as far as it is kept. */
+  tail: FoldTail;
   /** The corrections of its history; undefined when there are none. */
   rulings: Rulings | undefined;
   /** Some of its contents may have been left out by the conflict policy: they are in no tail, so the store says what is contested. */
@@ -78,7 +58,7 @@ export class FoldCache {
   private youngBytes = 0;
   private tailBytes = 0;
   private sweeps = 0;
-  private segments = SEGMENTS_MIN;
+  private stretches = STRETCHES_MIN;
   /** Aggregates that had facts and are not kept; undefined when there may be any. */
   private dropped: Seen | undefined;
 
@@ -191,87 +171,24 @@ export class FoldCache {
 
   /** Takes facts in, given in fold order; false when the history must be read again. */
   private take(model: AggregateModel, kept: Kept, facts: readonly Fact[]): boolean {
-    const { last } = kept;
-    if (last === undefined || compareInFold(model, facts[0]!, last) > 0) {
-      for (let i = 0; i < facts.length; i++) this.append(model, kept, facts[i]!);
-      return true;
+    const { tail, last } = kept;
+    const { bytes } = tail;
+    try {
+      if (last === undefined || compareInFold(model, facts[0]!, last) > 0) {
+        for (let i = 0; i < facts.length; i++) tail.append(model, kept, facts[i]!, this.stretches);
+        return true;
+      }
+      const reach = tail.insert(model, kept, facts, this.stretches);
+      if (reach === undefined || reach * 2 > this.stretches) {
+        this.stretches = Math.min(this.stretches * 2, STRETCHES_MAX);
+      }
+      return reach !== undefined;
+    } finally {
+      this.tailBytes += tail.bytes - bytes;
+      const grown = ENTRY_BYTES + tail.stateBytes - kept.bytes;
+      kept.bytes += grown;
+      this.youngBytes += grown;
     }
-    return this.insert(model, kept, facts);
-  }
-
-  /** Folds one more fact at the end. */
-  private append(model: AggregateModel, kept: Kept, fact: Fact): void {
-    const { tail } = kept;
-    let segment = tail[tail.length - 1];
-    // A state is copied once for so many facts, and never for fewer bytes of facts than its own.
-    if (segment === undefined || (segment.facts.length >= SEGMENT_FACTS && segment.factBytes >= segment.stateBytes)) {
-      segment = this.segment(kept);
-      tail.push(segment);
-      if (tail.length > this.segments) this.tailBytes -= bytesOf(tail.shift()!);
-    }
-    kept.state = model.apply(kept.state, fact);
-    // Initial events fold first: behind another one none follows.
-    if (kept.initials === kept.events && model.rankOf(fact) === RANK_INITIAL) kept.initials++;
-    kept.events++;
-    kept.last = fact;
-    segment.facts.push(fact);
-    const bytes = FACT_BYTES + fact.content.length;
-    segment.factBytes += bytes;
-    this.tailBytes += bytes;
-  }
-
-  /** A stretch that begins where the history ends now. */
-  private segment(kept: Kept): Segment {
-    const bytes = stateBytes(kept.state);
-    this.tailBytes += bytes;
-    const grown = ENTRY_BYTES + bytes - kept.bytes;
-    kept.bytes += grown;
-    this.youngBytes += grown;
-    return {
-      state: copyState(kept.state),
-      events: kept.events,
-      initials: kept.initials,
-      before: kept.last,
-      facts: [],
-      stateBytes: bytes,
-      factBytes: 0,
-    };
-  }
-
-  /** Late facts: back to the state before their place, then everything from there on in order. */
-  private insert(model: AggregateModel, kept: Kept, late: readonly Fact[]): boolean {
-    const { tail } = kept;
-    let s = tail.length - 1;
-    const first = late[0]!;
-    for (; s >= 0; s--) {
-      const { before } = tail[s]!;
-      if (before === undefined || compareInFold(model, first, before) > 0) break;
-    }
-    if (s < 0) {
-      this.segments = Math.min(this.segments * 2, SEGMENTS_MAX);
-      return false;
-    }
-    const back = tail.splice(s);
-    const { state, events, initials, before } = back[0]!;
-    const known: Fact[] = [];
-    for (const segment of back) {
-      for (const fact of segment.facts) known.push(fact);
-      this.tailBytes -= bytesOf(segment);
-    }
-    kept.state = state;
-    kept.events = events;
-    kept.initials = initials;
-    kept.last = before;
-    let k = 0;
-    for (const fact of late) {
-      // Few are late and many stand behind them: a place is looked for, not walked to.
-      const place = placeInFold(model, known, k, fact);
-      for (; k < place; k++) this.append(model, kept, known[k]!);
-      if (k < known.length && compareInFold(model, fact, known[k]!) === 0) continue;
-      this.append(model, kept, fact);
-    }
-    for (; k < known.length; k++) this.append(model, kept, known[k]!);
-    return true;
   }
 
   private async load(model: AggregateModel, text: string, key: AggregateKey, position: Position): Promise<Folded> {
@@ -279,19 +196,14 @@ export class FoldCache {
     this.forget(text);
     if (this.snapshots !== undefined && long > LONG_HISTORY) return this.loadLong(model, text, key, position);
     const kept = emptyOf(model);
-    try {
-      const history = await foldHistory(this.store, model, key, { upTo: position }, (fact) =>
-        this.append(model, kept, fact),
-      );
-      kept.rulings = history.rulings;
-      kept.partial = model.conflicts !== 'both';
-    } catch (error) {
-      this.dropTail(kept);
-      throw error;
-    } finally {
-      this.youngBytes -= kept.bytes - ENTRY_BYTES; // counted while it grew, and as a whole below
-    }
+    const history = await foldHistory(this.store, model, key, { upTo: position }, (fact) =>
+      kept.tail.append(model, kept, fact, this.stretches),
+    );
+    kept.rulings = history.rulings;
+    kept.partial = model.conflicts !== 'both';
+    kept.bytes = ENTRY_BYTES + kept.tail.stateBytes;
     kept.used = this.sweeps;
+    this.tailBytes += kept.tail.bytes;
     this.keep(text, kept);
     if (this.tailBytes > TAILS_BYTES_MAX) this.sweep();
     return kept;
@@ -301,22 +213,20 @@ export class FoldCache {
   private async loadLong(model: AggregateModel, text: string, key: AggregateKey, position: Position): Promise<Folded> {
     const found = await foldFrom(this.snapshots, this.store, model, key, { upTo: position }, { long: true });
     const kept: Kept = {
-      ...emptyOf(model),
-      state: found.state,
+      ...keptOf(found.state),
       events: found.events,
       initials: found.initials,
       last: found.last,
       rulings: found.rulings,
       partial: model.conflicts !== 'both',
-      bytes: ENTRY_BYTES + stateBytes(found.state),
       used: this.sweeps,
     };
     return this.keep(text, kept);
   }
 
   private dropTail(kept: Kept): void {
-    for (const segment of kept.tail) this.tailBytes -= bytesOf(segment);
-    kept.tail = [];
+    this.tailBytes -= kept.tail.bytes;
+    kept.tail = new FoldTail(kept.tail.stateBytes);
   }
 
   /** Frees a quarter: first the tails not used since the last sweep, then all but the last stretch of each, then those as they come. */
@@ -334,7 +244,10 @@ export class FoldCache {
       if (kept.used < this.sweeps) this.dropTail(kept);
     });
     each((kept) => {
-      while (kept.tail.length > 1) this.tailBytes -= bytesOf(kept.tail.shift()!);
+      const { tail } = kept;
+      const { bytes } = tail;
+      while (tail.stretches > 1) tail.shorten();
+      this.tailBytes += tail.bytes - bytes;
     });
     each((kept) => this.dropTail(kept));
     this.sweeps++;
@@ -342,21 +255,22 @@ export class FoldCache {
 }
 
 function emptyOf(model: AggregateModel): Kept {
+  return keptOf(model.newState());
+}
+
+function keptOf(state: FoldState): Kept {
+  const tail = new FoldTail(stateBytes(state));
   return {
-    state: model.newState(),
+    state,
     events: 0,
     initials: 0,
     last: undefined,
-    tail: [],
+    tail,
     rulings: undefined,
     partial: false,
-    bytes: ENTRY_BYTES,
+    bytes: ENTRY_BYTES + tail.stateBytes,
     used: 0,
   };
-}
-
-function bytesOf(segment: Segment): number {
-  return segment.stateBytes + segment.factBytes;
 }
 
 /** Whether new facts change what others mean, or mean something else themselves: then the history is read again, corrected. */
@@ -377,12 +291,7 @@ function changesMeaning(model: AggregateModel, kept: Kept, facts: readonly Fact[
 
 /** Whether another content of the identity is among what is kept. What is older than the tail is read again anyway. */
 function isInTail(kept: Kept, fact: Fact): boolean {
-  if (kept.last !== undefined && isSibling(kept.last, fact)) return true;
-  for (const { before, facts } of kept.tail) {
-    if (before !== undefined && isSibling(before, fact)) return true;
-    for (const one of facts) if (isSibling(one, fact)) return true;
-  }
-  return false;
+  return (kept.last !== undefined && isSibling(kept.last, fact)) || kept.tail.holdsSibling(fact);
 }
 
 function isSibling(a: Fact, b: Fact): boolean {

@@ -19,3 +19,20 @@ export function placeInFold(model: AggregateModel, facts: readonly Fact[], from:
   }
   return low;
 }
+
+/**
+ * The same in all of them, looked for step by step from the end: what stands behind the place is folded anyway, and facts that
+ * are looked at one after the other are fetched side by side.
+ */
+export function placeFromEnd(model: AggregateModel, facts: readonly Fact[], fact: Fact): number {
+  const { eventTime } = fact;
+  const rank = model.rankOf(fact);
+  let place = facts.length;
+  for (; place > 0; place--) {
+    const other = facts[place - 1]!;
+    // Event times mostly decide.
+    if (other.eventTime > eventTime && model.rankOf(other) === rank) continue;
+    if (compareInFold(model, other, fact) < 0) break;
+  }
+  return place;
+}
