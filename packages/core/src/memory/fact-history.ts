@@ -176,6 +176,9 @@ export class FactHistory {
     const { blocks } = this;
     let low = 0;
     let high = blocks.length;
+    // Most reads that begin within a history are of its end: what stands behind a snapshot.
+    const tail = blocks[high - 1]!;
+    if (tail.length > 0 && before(tail[0]!)) low = high - 1;
     while (low < high) {
       const middle = (low + high) >>> 1;
       const block = blocks[middle]!;

@@ -181,8 +181,9 @@ class Pages implements HistoryPages, AsyncIterableIterator<readonly Fact[]> {
   beside(after: ProcessingTime, limit: number): Beside {
     const { log, aggregate, options } = this;
     this.session.checkOpen();
-    const { range: _range, names: _names, ...known } = options;
-    const filter = filterOf(log, known);
+    const { knownAt, upTo } = options;
+    const filter =
+      knownAt === undefined && upTo === undefined ? undefined : filterOf(log, { ...options, names: undefined });
     return {
       corrections: correctionsOf(log, aggregate, filter),
       late: lateOf(log, aggregate, filter, after, limit),
