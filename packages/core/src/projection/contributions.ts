@@ -24,7 +24,7 @@ import {
 /** One aggregate's change of contribution, and what caused it. */
 export interface ContributionChange {
   /** Its facts are named in the change record. */
-  readonly of: { readonly facts: readonly Fact[]; readonly reach?: number };
+  readonly of: { readonly facts: readonly Fact[]; readonly reach?: number | undefined };
   readonly before: Contribution;
   readonly after: Contribution;
 }
@@ -36,7 +36,7 @@ interface RowWork {
   readonly added: (Map<string, WireValue> | undefined)[];
   readonly removed: (Map<string, WireValue> | undefined)[];
   readonly cause: string[];
-  /** The latest event time of what changes it. */
+  /** The latest event time of what changes it, and of what comes to it. */
   through: number;
 }
 
@@ -82,8 +82,7 @@ function work(works: Map<string, RowWork>, key: string, fields: number, change: 
     };
     works.set(key, row);
   }
-  const { facts, reach } = change.of;
-  if (reach !== undefined && reach > row.through) row.through = reach;
+  const { facts } = change.of;
   for (let i = 0; i < facts.length; i++) {
     const time = reachTimeOf(facts[i]!);
     if (time > row.through) row.through = time;
@@ -201,6 +200,8 @@ export async function applyChanges(
   const width = fields.length;
   for (const change of changes) {
     const { before, after } = change;
+    // All that an aggregate holds comes to a row with it, not only what is new.
+    const { reach } = change.of;
     const inAfter = new RowPlaces(after, width);
     for (let at = 1; at < before.length; at += width + 1) {
       const key = before[at] as string;
@@ -212,6 +213,7 @@ export async function applyChanges(
     for (let at = 1; at < after.length; at += width + 1) {
       const key = after[at] as string;
       const row = work(works, key, width, change);
+      if (reach !== undefined && reach > row.through) row.through = reach;
       if (inBefore.of(key, at) === -1) row.contributors++;
       for (let f = 0; f < width; f++) take(row, f, after[at + 1 + f] as FieldContribution, 1);
     }

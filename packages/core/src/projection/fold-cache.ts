@@ -34,6 +34,8 @@ export interface Folded {
   readonly state: FoldState;
   readonly events: number;
   readonly initials: number;
+  /** -Infinity before the first. */
+  readonly eventTimeMax: number;
   /** The last in fold order. */
   readonly last: Fact | undefined;
 }
@@ -216,6 +218,7 @@ export class FoldCache {
       ...keptOf(found.state),
       events: found.events,
       initials: found.initials,
+      eventTimeMax: found.eventTimeMax,
       last: found.last,
       rulings: found.rulings,
       partial: model.conflicts !== 'both',
@@ -264,6 +267,7 @@ function keptOf(state: FoldState): Kept {
     state,
     events: 0,
     initials: 0,
+    eventTimeMax: Number.NEGATIVE_INFINITY,
     last: undefined,
     tail,
     rulings: undefined,

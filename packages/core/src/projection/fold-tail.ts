@@ -21,6 +21,8 @@ export interface Progress {
   state: FoldState;
   events: number;
   initials: number;
+  /** -Infinity before the first. */
+  eventTimeMax: number;
   /** The last in fold order. */
   last: Fact | undefined;
 }
@@ -64,6 +66,7 @@ export class FoldTail {
     // Initial events fold first: behind another one none follows.
     if (to.initials === to.events && model.rankOf(fact) === RANK_INITIAL) to.initials++;
     to.events++;
+    if (fact.eventTime > to.eventTimeMax) to.eventTimeMax = fact.eventTime;
     to.last = fact;
     this.facts.push(fact);
     this.weigh(mark, fact);
@@ -141,6 +144,8 @@ export class FoldTail {
       for (; taken < late.length && (following === undefined || places[taken]! < end); taken++) {
         this.weigh(mark, late[taken]!);
         if (model.rankOf(late[taken]!) === RANK_INITIAL) to.initials++;
+        // One that is late behind others in fold order may be later than they in time.
+        to.eventTimeMax = Math.max(to.eventTimeMax, late[taken]!.eventTime);
       }
       const until = end + taken;
       // A stretch that grew long gets marks within.

@@ -72,6 +72,7 @@ export async function foldPage(
     try {
       const result = folds.advance(model, one.text, one.key, one.facts, upTo);
       folded = result instanceof Promise ? await result : result;
+      one.reach = folded.eventTimeMax;
     } catch (error) {
       if (!isUserError(error)) throw error;
       folded = asError(error);

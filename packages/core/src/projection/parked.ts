@@ -39,8 +39,9 @@ export async function releaseParked(
   for (const [key, parked] of candidates) {
     if (signal.aborted) break;
     const one: Touched = { text: key, key: parked.aggregate, facts: [] };
-    const result = await contributionFromStore(parts, track, one);
+    const { computed: result, reach } = await foldContribution(parts, track, one, track.position);
     if (result instanceof Error) continue;
+    one.reach = reach;
     await track.commit(
       [one],
       [result],

@@ -11,8 +11,8 @@ export interface Touched {
   readonly key: AggregateKey;
   /** New facts in feed order. */
   readonly facts: Fact[];
-  /** Of an aggregate whose facts are not at hand: the latest event time of its history. */
-  readonly reach?: number;
+  /** The latest event time of its history as it counts, where it was folded; undefined: that of the facts. */
+  reach?: number | undefined;
 }
 
 interface Known {
@@ -44,7 +44,7 @@ export class TouchedAggregates {
         continue;
       }
       known.page = page;
-      touched.push((known.touched = { text: known.text, key: known.key, facts: [fact] }));
+      touched.push((known.touched = { text: known.text, key: known.key, facts: [fact], reach: undefined }));
     }
     if (this.young.size > KEYS_KEPT) {
       this.old = this.young;

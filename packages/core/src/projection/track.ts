@@ -180,7 +180,7 @@ export class Track {
   }
 
   /** The rows form: what the state as folded adds. A history of which nothing counts any more is none. */
-  fromState(one: Touched, aggregate: AggregateModel, folded: Folded): Contribution {
+  fromState(one: Touched, aggregate: AggregateModel, folded: Omit<Folded, 'eventTimeMax'>): Contribution {
     if (folded.events === 0) return NOTHING;
     const context: RowsContext = {
       tenant: one.key.tenant,

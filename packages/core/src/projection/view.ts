@@ -26,7 +26,10 @@ export interface ViewRow<V> {
   readonly value: V;
   /** Grows by one with each change of this row, also over a removal. */
   readonly revision: number;
-  /** True while it holds what is not settled yet: an event above `settledUpTo`. A settled row changes by stragglers and corrections only. */
+  /**
+   * True while it holds what is not settled yet: an event above `settledUpTo`. One that was withdrawn or moved since then still
+   * counts, until `settledUpTo` passes where it was. A settled row changes by stragglers and corrections only.
+   */
   readonly provisional: boolean;
 }
 

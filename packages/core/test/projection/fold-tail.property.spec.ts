@@ -58,7 +58,13 @@ function fact(at: number, kind = 1): Fact {
   });
 }
 
-const begun = (): Progress => ({ state: model.newState(), events: 0, initials: 0, last: undefined });
+const begun = (): Progress => ({
+  state: model.newState(),
+  events: 0,
+  initials: 0,
+  eventTimeMax: Number.NEGATIVE_INFINITY,
+  last: undefined,
+});
 
 function take(tail: FoldTail, to: Progress, page: Fact[], stretches: number): number | undefined {
   const sorted = model.sortFold(page.slice());

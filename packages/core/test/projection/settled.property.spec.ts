@@ -143,6 +143,24 @@ describe('a running view', () => {
     await runner.stop();
     await w.close();
   });
+
+  it('marks a row to which a straggler brings an aggregate with all that is not settled of it', async () => {
+    const w = await world({ clock: new ManualClock(T) });
+    const { runner, projections } = w.runner([w.model(ByRoom, Room)], 'one', { time });
+    await runner.start();
+    const view = projections.view<Room>('spec');
+    const record = async (input: EventInput): Promise<void> => view.caughtUp(await w.bus.record(input));
+    await record(event('1', 'a', T - 100, 'hall'));
+    await record(event('1', 'a', T - 10, ''));
+    await record(event('1', 'a', T - 80, 'dock'));
+    const settled = await view.settledUpTo();
+    expect(settled > T - 80 && settled < T - 10).toBe(true);
+    expect((await view.get('dock'))?.provisional).toBe(true);
+    await record(sourceFacts.complete('a', { upTo: T - 10 }));
+    expect((await view.get('dock'))?.provisional).toBe(false);
+    await runner.stop();
+    await w.close();
+  });
 });
 
 function event(bulb: string, streamId: string, at: number, room: string): EventInput {
