@@ -320,7 +320,10 @@ export class Recorder {
   }
 }
 
-/** Facts of histories to which others were recording; those of ours that are late are listed as such. What was seen before ours had its time cannot stand behind ours. */
+/**
+ * Facts of histories to which others were recording, but those of ours that are late, which are listed as such. Theirs that
+ * were seen ahead of the decision were recorded before ours, so ours make none of them late.
+ */
 function metBy(logged: readonly LoggedFact[], { seen, open }: OthersWatch): readonly LoggedFact[] {
   if (seen.size === 0 && open.size === 0) return [];
   const met = logged.filter(({ fact, late }) => {

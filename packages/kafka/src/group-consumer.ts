@@ -53,6 +53,8 @@ export class GroupConsumer {
   private beating: Promise<void> | undefined;
   private committing: Promise<void> | undefined;
   private commitAgain = false;
+  /** The request of `committing` that is under way. */
+  private request: Promise<void> | undefined;
 
   constructor(
     private readonly client: KafkaClient,
@@ -176,8 +178,9 @@ export class GroupConsumer {
         if (!(await this.hand({ topic, partition, messages: part }, payload))) return;
         payload.resolveOffset(part.at(-1)!.offset);
         this.commit(payload);
-        // Handled and not committed is what comes again after a crash: two calls of it are enough.
-        if (this.commitAgain) await this.committing;
+        // Handled and not committed is what comes again after a crash: two calls of a partition are enough. The next request
+        // covers this one, while the next call is made.
+        if (this.commitAgain) await this.request;
       }
     } finally {
       this.busy -= 1;
@@ -225,9 +228,10 @@ export class GroupConsumer {
       do {
         this.commitAgain = false;
         const offsets = payload.uncommittedOffsets();
-        if (offsets.topics.length > 0) await payload.commitOffsetsIfNecessary(offsets);
+        if (offsets.topics.length > 0) await (this.request = payload.commitOffsetsIfNecessary(offsets));
       } while (this.commitAgain);
     } finally {
+      this.request = undefined;
       this.committing = undefined;
     }
   }
