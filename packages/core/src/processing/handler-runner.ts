@@ -2,6 +2,7 @@
  * Runs the durable and persistent handlers, and what settles, whose owner rows this process holds. One name is run by one process at a time;
  * the epoch of its owner row, checked in each commit, refuses a former one. Stop 11 of the walk for side effects.
  */
+import { setMaxListeners } from 'node:events';
 import { ConflictError } from '../model/errors.js';
 import type { CheckpointStore } from '../ports/checkpoint-store.js';
 import { ConsumerModel, type Schedule } from './consumer-model.js';
@@ -52,12 +53,12 @@ export class HandlerRunner {
   readonly mailbox: Mailbox;
   private readonly ownership: Ownership;
   private readonly sessions = new Map<string, HandlerSession>();
-  private readonly stopping = new AbortController();
+  private readonly stopping: AbortController;
   private readonly running: Promise<void>[] = [];
   /** What is run under each name now, until it is saved. */
   private readonly working = new Map<string, Promise<void>>();
   /** Aborted when an owner row was won or lost, and for good when all stops: one signal, since a lasting one would remember every wait. */
-  private changed = new AbortController();
+  private changed: AbortController;
   private readonly session: Omit<SessionParts, 'pages'>;
   private readonly pages: FeedPages;
 
@@ -70,6 +71,8 @@ export class HandlerRunner {
     this.session = { ...parts, watermarks, parkedMax: options.parkedMax ?? 100_000 };
     this.pages = parts.pages ?? new FeedPages(parts.feed, parts.clock);
     this.models = consumers.map((one) => (one instanceof ConsumerModel ? one : new HandlerModel(one)));
+    this.stopping = this.awaited();
+    this.changed = this.awaited();
     this.mailbox = new Mailbox(parts.checkpoints, parts.clock);
     this.ownership = new Ownership(
       parts.checkpoints,
@@ -88,7 +91,8 @@ export class HandlerRunner {
     // A new name starts where the feed stands now, whoever will own it.
     for (const model of this.models) await this.begin(model, 0);
     await this.ownership.start();
-    for (const model of this.models) this.running.push(this.run(model), this.attend(model));
+    for (const model of this.models) this.running.push(this.run(model));
+    this.running.push(this.attend());
   }
 
   /** Finishes what is under way, saves what is done and gives the names up. */
@@ -122,6 +126,13 @@ export class HandlerRunner {
     return this.sessions.get(name)?.requests.ask(kind, which, by, reason);
   }
 
+  /** Every name may wait for it at once: as many as that are no leak to warn of. */
+  private awaited(): AbortController {
+    const controller = new AbortController();
+    setMaxListeners(this.models.length + 1, controller.signal);
+    return controller;
+  }
+
   private wakeAll(): void {
     for (const [name, session] of this.sessions) {
       const held = this.ownership.held(session.model.ownerName);
@@ -131,7 +142,7 @@ export class HandlerRunner {
       }
     }
     const waited = this.changed;
-    if (!this.stopping.signal.aborted) this.changed = new AbortController();
+    if (!this.stopping.signal.aborted) this.changed = this.awaited();
     waited.abort();
   }
 
@@ -219,18 +230,28 @@ export class HandlerRunner {
     }
   }
 
-  /** Answers what other processes ask, while this one runs the handler. */
-  private async attend(model: ConsumerModel): Promise<void> {
+  /** Answers what other processes ask of the handlers that this one runs: of all side by side, as an answer may take its time. */
+  private async attend(): Promise<void> {
+    const answering = new Map<string, Promise<void>>();
     while (!this.stopping.signal.aborted) {
       await this.parts.clock.sleep(MAILBOX_MS, this.stopping.signal);
-      if (this.stopping.signal.aborted || !this.sessions.has(model.name)) continue;
-      try {
-        await this.mailbox.attend(model.name, (request) => this.serve(model.name, request));
-      } catch (error) {
-        this.parts.logger.warn(
-          `What was asked of the handler "${model.name}" could not be answered yet: ${String(error)}`,
+      if (this.stopping.signal.aborted) break;
+      for (const name of this.sessions.keys()) {
+        if (answering.has(name)) continue;
+        answering.set(
+          name,
+          this.answer(name).finally(() => answering.delete(name)),
         );
       }
+    }
+    await Promise.all(answering.values());
+  }
+
+  private async answer(name: string): Promise<void> {
+    try {
+      await this.mailbox.attend(name, (request) => this.serve(name, request));
+    } catch (error) {
+      this.parts.logger.warn(`What was asked of the handler "${name}" could not be answered yet: ${String(error)}`);
     }
   }
 }

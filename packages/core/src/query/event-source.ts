@@ -28,7 +28,7 @@ export interface HistoryOptions {
   readonly types?: readonly string[];
   /** `fold` (default): causal ranks first · `ascending`, `descending`: event time · all total. */
   readonly order?: 'fold' | 'ascending' | 'descending';
-  /** Fills `Fact.repeats`. */
+  /** Fills `Fact.repeats`: how often each came again until now. Not with `knownAt`, whose answers stay: when repeats came is not kept. */
   readonly withRepeats?: boolean;
   /** True: the facts as they were recorded, corrections among them. Default: the events that count, as they were corrected. */
   readonly recorded?: boolean;
@@ -185,7 +185,7 @@ export class Histories {
     }
     const read: { -readonly [K in keyof ReadOptions]: ReadOptions[K] } = { range };
     if (options.types !== undefined) read.names = options.types;
-    if (options.withRepeats !== undefined) read.withRepeats = options.withRepeats;
+    if (options.withRepeats !== undefined && options.knownAt === undefined) read.withRepeats = options.withRepeats;
     if (options.signal !== undefined) read.signal = options.signal;
     if (options.knownAt !== undefined) {
       read.knownAt = parseProcessingBound(options.knownAt);

@@ -48,6 +48,23 @@ describe('a durable handler', () => {
     await w.close();
   });
 
+  it('may be one of many: the runtime warns of no leak', async () => {
+    const w = await world();
+    const warnings: Error[] = [];
+    const warned = (warning: Error): void => void warnings.push(warning);
+    process.on('warning', warned);
+    const seen: Seen[] = [];
+    const names = Array.from({ length: 12 }, (_, n) => `name ${n}`);
+    const consumers = names.map((name) => consumer(w, (one) => seen.push(one), { name }));
+    const [runner, waiting] = [await run(w, consumers), await run(w, consumers, { process: 'two' })];
+    await record(w, event({ at: 0 }));
+    await until(() => seen.length === names.length);
+    await Promise.all([runner.stop(), waiting.stop()]);
+    await w.close();
+    process.off('warning', warned);
+    expect(warnings).toEqual([]);
+  });
+
   it('hands over key, attempt and context', async () => {
     const w = await world({ clock: new ManualClock(T) });
     const seen: Seen[] = [];

@@ -1,6 +1,6 @@
 /** Histories and states by event time and as known at a processing time; a closed past answers the same for ever. */
 import { expect, it } from 'vitest';
-import { at, Fact, INITIAL } from '@concursus/core';
+import { at, Fact, INITIAL, toHistoryJson } from '@concursus/core';
 import { ManualClock } from '@concursus/testing';
 import { Bulb, Burnt, ScrewedIn, SwitchedOn, T, world } from '../projection/support.js';
 
@@ -38,9 +38,14 @@ it('keeps an answer about the closed past when the clock does not move and steps
   await w.bus.for(Bulb, 'a').record(at(T, new ScrewedIn('hall', 60)));
   const knownAt = T + 1_000;
   const before = await w.histories.collect(Bulb, 'a', { knownAt });
+  const shown = async (): Promise<unknown> =>
+    (await w.histories.collect(Bulb, 'a', { knownAt, withRepeats: true })).map(toHistoryJson);
+  const shownBefore = await shown();
   clock.set(T + 500);
-  await w.bus.for(Bulb, 'a').record(at(T + 1, new SwitchedOn()));
+  await w.bus.for(Bulb, 'a').record(at(T + 1, new SwitchedOn()), at(T, new ScrewedIn('hall', 60)));
   clock.set(T + 1_000);
+  expect(await shown()).toEqual(shownBefore);
+  expect((await w.histories.first(Bulb, 'a', { withRepeats: true }))?.repeats).toBe(1);
   expect((await w.histories.collect(Bulb, 'a', { knownAt })).map((fact) => fact.digest)).toEqual(
     before.map((fact) => fact.digest),
   );
