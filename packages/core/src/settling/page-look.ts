@@ -79,7 +79,10 @@ export class PageLook {
     const looked: Looked[] = new Array<Looked>(texts.length);
     const waits: Promise<void>[] = [];
     const at = (i: number, look: Promise<Looked>): void => {
-      waits.push(look.then((one) => void (looked[i] = one)));
+      const wait = look.then((one) => void (looked[i] = one));
+      // Met at once: it may fail before all are waited for.
+      wait.catch(() => undefined);
+      waits.push(wait);
     };
     const unknown: number[] = [];
     for (let i = 0; i < texts.length; i++) {

@@ -1,6 +1,7 @@
 /** What an event costs a deadline: nothing when it does not touch it, one look-up of many when an aggregate comes up, and none after that. */
+import { setImmediate } from 'node:timers/promises';
 import { expect, it } from 'vitest';
-import type { EventStore, Settling } from '@concursus/core';
+import { UnavailableError, type EventStore, type Settling } from '@concursus/core';
 import {
   complete,
   consumer,
@@ -80,5 +81,34 @@ it('looks aggregates up together, once, and anew after a correction', async () =
   await until(() => seen.lines.length === 8);
   expect(seen.lines.slice(5).every((line) => line.startsWith('a[') && line.includes('withdrawn'))).toBe(true);
   await stop(next, clock);
+  await w.close();
+});
+
+it('meets a read that fails while others are under way, and looks again', async () => {
+  const { w, clock, seen } = await place();
+  const { eventStore } = w.ports;
+  let failures = 0;
+  const failing = Object.assign(Object.create(eventStore) as EventStore, {
+    readMany: async (...args: Parameters<EventStore['readMany']>) => {
+      // Long enough for the runtime to call what failed meanwhile unhandled, which ends a process, and this run.
+      await setImmediate();
+      return await eventStore.readMany(...args);
+    },
+    read: (...args: Parameters<EventStore['read']>) => {
+      if (failures++ === 0) throw new UnavailableError('STORE_UNREACHABLE', 'gone', {});
+      return eventStore.read(...args);
+    },
+  });
+  await record(w, [lamp(1), correction({ at: 1, name: 'screwedIn' }, 'amend', { decidedAt: 2, at: 3 }), lamp(2, 'b')]);
+  const runner = await started(w, [consumer(w, DEADLINE, seen, { from: 'beginning' })], {
+    ports: { eventStore: failing },
+  });
+  const { deadlines } = lists(w, () => runner);
+  await until(() => failures > 0);
+  await clock.advance(1_000);
+  await rest();
+  const { items } = await deadlines.pending('spec');
+  expect(items.map(({ aggregate, due }) => `${aggregate.id} ${due - T}`)).toEqual(['b 12', 'a 13']);
+  await stop(runner, clock);
   await w.close();
 });
