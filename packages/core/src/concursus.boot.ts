@@ -12,7 +12,7 @@ import { ConfigurationError } from './model/errors.js';
 import { SystemClock } from './ports/clock.js';
 import type { Layer, LayerContext, LayerProvider, Slot } from './ports/layer.js';
 import { relaysOf } from './pipeline/relay-selection.js';
-import type { RelayWork } from './pipeline/relay.js';
+import type { RelayWork } from './pipeline/relay-selection.js';
 import { FairShares } from './processing/fair-shares.js';
 import { Pacer } from './projection/pacer.js';
 import { projectionModel, type ProjectionInstance } from './projection/projection-model.js';

@@ -198,7 +198,8 @@ export { Deduplicator, incarnationOf, type DeduplicatorOptions } from './pipelin
 export { Publisher, type FactConsumer, type TransientHandler } from './pipeline/publisher.js';
 export { EventInlet, InletRunner, type InletContext, type InletProvider } from './pipeline/inlet.js';
 export type { BufferState } from './pipeline/buffer.js';
-export { relayRow, RelayRunner, type RelayRunnerParts, type RelayState, type RelayWork } from './pipeline/relay.js';
+export { relayRow, RelayRunner, type RelayRunnerParts, type RelayState } from './pipeline/relay.js';
+export type { RelayWork } from './pipeline/relay-selection.js';
 export { selectionOf, type Selection } from './pipeline/relay-selection.js';
 export {
   QuarantineService,
@@ -227,7 +228,8 @@ export {
   type ViewRow,
 } from './projection/view.js';
 export type { ReplayOptions } from './projection/replay.js';
-export { sharesOf, type Share } from './projection/shares.js';
+export { sharesOf } from './projection/shares.js';
+export type { Share } from './projection/projection.js';
 export { ViewMirror } from './projection/view-mirror.js';
 export { Projections, type ViewAudit, type ViewDifference, type ViewGeneration } from './projection/projections.js';
 export type { Generation, RebuildRequest } from './projection/generations.js';

@@ -4,7 +4,7 @@
  */
 import { InvalidEventError } from './errors.js';
 import type { InvalidEventCode } from './errors.js';
-import type { Parameters, WireValue } from './event.js';
+import type { Parameters, WireValue } from './wire-value.js';
 import { limits } from './limits.js';
 
 const PLAIN_TEXT = /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/;

@@ -5,11 +5,10 @@
 import { canonicalJson, isForbiddenKey } from './canonical-json.js';
 import { digestOf } from './digest.js';
 import type { IdStamp } from './processing-id.js';
+import type { Parameters, WireValue } from './wire-value.js';
 
-/** A value in wire form: what JSON can hold. Dates, bigints and bytes travel through declared codecs. */
-export type WireValue = string | number | boolean | null | readonly WireValue[] | { readonly [key: string]: WireValue };
-/** The parameters of an event in wire form. */
-export type Parameters = { readonly [name: string]: WireValue };
+export type { Parameters, WireValue } from './wire-value.js';
+
 /** What goes beside an event and is no part of its content: correlation, causation, trace. */
 export type Metadata = { readonly [name: string]: string };
 

@@ -3,10 +3,9 @@ import type { EventRegistry } from '../mapping/event-registry.js';
 import { correctionOf, isCorrection } from '../model/correction.js';
 import { ConfigurationError } from '../model/errors.js';
 import type { Fact } from '../model/event.js';
-import type { RelayProvider, RelayTarget } from '../ports/event-relay.js';
+import type { EventRelay, RelayProvider, RelayTarget } from '../ports/event-relay.js';
 import type { LayerContext } from '../ports/layer.js';
 import { isReserved } from '../time/source-facts.js';
-import type { RelayWork } from './relay.js';
 
 /** What a relay publishes, looked up. */
 export interface Selection {
@@ -14,6 +13,13 @@ export interface Selection {
   readonly aggregateTypes: readonly string[];
   /** Whether an event is published. What is said of sources is no event of a user's, and never is. */
   wants(fact: Fact): boolean;
+}
+
+/** One relay to run. */
+export interface RelayWork {
+  readonly provider: Pick<RelayProvider, 'name' | 'from'>;
+  readonly relay: EventRelay;
+  readonly selection: Selection;
 }
 
 /** The relays of one context, made and not connected. @throws ConfigurationError as `selectionOf`, and whatever a provider refuses */

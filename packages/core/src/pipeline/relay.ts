@@ -15,17 +15,9 @@ import { parseProcessingId } from '../model/processing-id.js';
 import type { CheckpointStore } from '../ports/checkpoint-store.js';
 import type { Clock } from '../ports/clock.js';
 import type { EventFeed } from '../ports/event-feed.js';
-import type { EventRelay, RelayProvider } from '../ports/event-relay.js';
 import type { LayerLogger } from '../ports/layer.js';
 import { Ownership, type OwnershipOptions } from '../processing/ownership.js';
-import type { Selection } from './relay-selection.js';
-
-/** One relay to run. */
-export interface RelayWork {
-  readonly provider: Pick<RelayProvider, 'name' | 'from'>;
-  readonly relay: EventRelay;
-  readonly selection: Selection;
-}
+import type { RelayWork } from './relay-selection.js';
 
 /** What a runner reads from, keeps its place in, and is named by. */
 export interface RelayRunnerParts {

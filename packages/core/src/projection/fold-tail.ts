@@ -213,7 +213,7 @@ function mergeInto(facts: Fact[], late: readonly Fact[], places: readonly number
 
 /**
  * Facts of one history lie far apart in memory. Looked at all in a row, they are fetched side by side; each while the one before
- * it folds, one after the other, which takes twice as long.
+ * it folds, one after the other.
  */
 function lookAhead(facts: readonly Fact[], from: number): number {
   let seen = 0;

@@ -19,10 +19,10 @@ import { readUpTo } from './rebuild.js';
 import { foldPage, leaveOutParked, type TrackStep } from './page-fold.js';
 import { firstAfter, releaseParked } from './parked.js';
 import type { ProjectionModel } from './projection.js';
-import { SourceTrack } from './source-track.js';
+import { SourceTrack, type StepTime } from './source-track.js';
 import { Succession, type SuccessionOptions, type SuccessionParts } from './succession.js';
 import { TouchedAggregates } from './touched.js';
-import type { ParkedAggregate, StepTime, Track } from './track.js';
+import type { ParkedAggregate, Track } from './track.js';
 
 export interface RunnerOptions extends SuccessionOptions {
   /** Facts of one step, hence of one transaction. Default 1,000. */

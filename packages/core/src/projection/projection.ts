@@ -2,10 +2,9 @@
  * Declaring a projection: a pure function from one aggregate's history to contributions. Two forms, one engine:
  * `rows(state)`, or `@EventHandler` methods that return the rows one event adds.
  */
-import type { Fact } from '../model/event.js';
+import type { AggregateKey, Fact } from '../model/event.js';
 import { ConfigurationError } from '../model/errors.js';
 import type { FieldModel } from './merge.js';
-import type { Share } from './shares.js';
 
 /** Rows contributed: each a key and the fields it adds to. `V` is the view class. */
 export type Rows<V> = readonly (readonly [key: string, fields: Partial<V>])[];
@@ -74,6 +73,17 @@ export function checkProjectionName(name: string, cls: string): void {
       fix: 'Use up to 100 letters, digits, dots, dashes and underscores.',
     });
   }
+}
+
+/** Which part of a view a model keeps. */
+export interface Share {
+  /** The whole: its name is the view's. */
+  readonly of: ProjectionModel;
+  /** From 0. */
+  readonly index: number;
+  readonly count: number;
+  /** Whether an aggregate is one of its slices'. */
+  has(key: AggregateKey): boolean;
 }
 
 /** A projection as the engine runs it. Built by the explorer from a decorated class, or by hand for built-in ones. */

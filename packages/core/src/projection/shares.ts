@@ -17,17 +17,6 @@ import type { ProjectionModel } from './projection.js';
 /** More owners than a context has processes help nobody, and each reads the feed. */
 export const SHARES_MAX = 64;
 
-/** Which part of a view a model keeps. */
-export interface Share {
-  /** The whole: its name is the view's. */
-  readonly of: ProjectionModel;
-  /** From 0. */
-  readonly index: number;
-  readonly count: number;
-  /** Whether an aggregate is one of its slices'. */
-  has(key: AggregateKey): boolean;
-}
-
 /**
  * What is run of a projection: itself, or its shares. A `#` is in no name a user can give.
  * @param context in which aggregates are, as their slices depend on it

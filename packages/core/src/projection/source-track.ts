@@ -7,7 +7,15 @@ import { SOURCE_NOTES } from '../time/source.js';
 import { SourceTable } from '../time/source-table.js';
 import type { TimePolicies } from '../time/time-options.js';
 import { PackedNotes, type Note } from './packed-notes.js';
-import type { StepTime } from './track.js';
+
+/** What one step of the feed says beside its events: the same for all tracks that make it. */
+export interface StepTime {
+  /** Notes of the sources, packed. */
+  readonly notes: readonly Note[];
+  /** Those that only the view of sources keeps. */
+  readonly statistics: readonly Note[];
+  readonly inputWatermark: number;
+}
 
 /** How the entries begin that hold what is known of sources; those of statistics, which one view keeps, begin with it too. */
 export const SOURCES_PACKED = 'sources/';

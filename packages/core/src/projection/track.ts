@@ -34,7 +34,7 @@ import { copyState } from './copy-state.js';
 import type { Note } from './packed-notes.js';
 import type { ProjectionModel, RowsContext } from './projection.js';
 import { isWanted } from './shares.js';
-import { SOURCES_PACKED } from './source-track.js';
+import { SOURCES_PACKED, type StepTime } from './source-track.js';
 import type { Touched } from './touched.js';
 
 /** Weight of the rows and contributions remembered per projection, about bytes. */
@@ -52,15 +52,6 @@ export interface ParkedAggregate {
 export const PARKED = 'parked/';
 /** The note of how far a view is settled, by itself, so that a reader of rows reads one entry. */
 export const SETTLED_UP_TO = 'settled-up-to';
-
-/** What one step of the feed says beside its events: the same for all tracks that make it. */
-export interface StepTime {
-  /** Notes of the sources, packed. */
-  readonly notes: readonly Note[];
-  /** Those that only the view of sources keeps. */
-  readonly statistics: readonly Note[];
-  readonly inputWatermark: number;
-}
 
 /** Reads what a parking withdraws. */
 export type FirstAfter = (one: Touched, after: number, upTo: Position) => Promise<Fact | undefined>;
