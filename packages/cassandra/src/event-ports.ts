@@ -13,7 +13,6 @@ import { HistoryReader } from './history-reader.js';
 import { KnownFacts } from './known-facts.js';
 import { keepLayout } from './layout.js';
 import { LateFacts } from './late-facts.js';
-import { Others } from './others.js';
 import { Placement, type PlacementOptions } from './placement.js';
 import { Recorder } from './recorder.js';
 import { RepeatCounts } from './repeat-counts.js';
@@ -83,7 +82,6 @@ export function eventPorts(session: Session, options: CassandraEventOptions): Ev
     placement,
     known,
     ends,
-    others: new Others(writers, log, ends),
     repeats,
     onRecorded,
   });
