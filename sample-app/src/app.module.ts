@@ -3,7 +3,9 @@
  * nothing else changes with them.
  */
 import { Global, Module, type DynamicModule } from '@nestjs/common';
+import { TerminusModule } from '@nestjs/terminus';
 import { ConcursusModule } from '@concursus/core';
+import { concursusHealthIndicator } from '@concursus/core/terminus';
 import { BoardModule } from './board/board.module.js';
 import { FLIGHTS } from './flights/context.js';
 import { FlightsModule } from './flights/flights.module.js';
@@ -13,6 +15,7 @@ import { PARCELS } from './parcels/context.js';
 import { ParcelsModule } from './parcels/parcels.module.js';
 import { slotsOf } from './profiles.js';
 import { SETTINGS, type Settings } from './settings.js';
+import { FLIGHTS_HEALTH, HealthController, PARCELS_HEALTH } from './web/health.controller.js';
 
 @Global()
 @Module({})
@@ -36,8 +39,12 @@ export class AppModule {
         FlightsModule,
         ParcelsModule,
         BoardModule,
+        TerminusModule.forRoot({ logger: false }),
       ],
+      controllers: [HealthController],
       providers: [
+        concursusHealthIndicator(FLIGHTS, FLIGHTS_HEALTH),
+        concursusHealthIndicator(PARCELS, PARCELS_HEALTH),
         { provide: SETTINGS, useValue: settings },
         { provide: LoadClock, useValue: clock },
       ],

@@ -3,6 +3,7 @@ import { Logger, type InjectionToken, type Provider } from '@nestjs/common';
 import { ModulesContainer } from '@nestjs/core';
 import { boot, runner, type Boot, type Running } from './concursus.boot.js';
 import { type ConcursusOptions } from './concursus.options.js';
+import { ConcursusHealth } from './concursus.health.js';
 import { Concursus } from './concursus.runtime.js';
 import { EventRegistry } from './mapping/event-registry.js';
 import { inMemory } from './memory/in-memory.provider.js';
@@ -57,6 +58,7 @@ export const PORTS = [
 ] as const;
 export const SERVICES = [
   Concursus,
+  ConcursusHealth,
   EventBus,
   Histories,
   States,
@@ -282,6 +284,17 @@ export function services(context: string): Provider[] {
       provide: own(SettledItems),
       useFactory: (views: ViewStore, concursus: Concursus) => new SettledItems(views, () => concursus.handlerRunner),
       inject: [ViewStore as never, own(Concursus)],
+    },
+    {
+      provide: own(ConcursusHealth),
+      useFactory: (
+        concursus: Concursus,
+        projections: Projections,
+        checkpoints: CheckpointStore,
+        feed: EventFeed,
+        clock: Clock,
+      ) => new ConcursusHealth({ concursus, projections, checkpoints, feed, clock }),
+      inject: [own(Concursus), own(Projections), CheckpointStore as never, EventFeed as never, Clock as never],
     },
     {
       provide: own(Concursus),

@@ -344,6 +344,13 @@ export {
 
 // The module.
 export { ConcursusModule } from './concursus.module.js';
+export {
+  ConcursusHealth,
+  type HealthOptions,
+  type HealthParts,
+  type HealthReport,
+  type ViewHealth,
+} from './concursus.health.js';
 export { Concursus } from './concursus.runtime.js';
 export {
   DEFAULT_CONTEXT,

@@ -50,6 +50,10 @@ export function problemOf(error: unknown): ProblemBody {
     const body = error.getResponse();
     if (typeof body === 'object' && 'code' in body) return body as ProblemBody;
     const statusCode = error.getStatus();
+    // A failed health check says in its own form what does not answer.
+    if (typeof body === 'object' && statusCode === 503) {
+      return { statusCode, code: 'UNHEALTHY', message: error.message, fix: 'See what does not answer.', ...body };
+    }
     return statusCode === 404
       ? { statusCode, code: 'NOT_FOUND', message: error.message, fix: 'See /api for what there is.' }
       : { statusCode, code: 'BAD_REQUEST', message: error.message, fix: 'See /api for what is expected.' };

@@ -124,6 +124,11 @@ export class Projections {
     return notes.flat().map((note) => note.value as unknown as ParkedAggregate);
   }
 
+  /** Where the generation that is read stands, of each share; undefined before its first commit. Any process may ask. */
+  positions(name: string): Promise<readonly (string | undefined)[]> {
+    return this.ofShares(name, async (share) => this.parts.views.readCheckpoint(await this.ref(share)));
+  }
+
   /** Tries a parked aggregate (or all of them) again; resolves to how many were released. Works in the process that runs the projection. */
   async retryParked(name: string, aggregate?: AggregateKey): Promise<number> {
     const released = await this.ofShares(name, (share) => this.runner.retryParked(share.name, aggregate));
@@ -208,7 +213,7 @@ export class Projections {
     const model = this.model(name);
     const { views, checkpoints } = this.scratch();
     const { feed } = this.parts;
-    const stands = await this.ofShares(name, async (share) => this.parts.views.readCheckpoint(await this.ref(share)));
+    const stands = await this.positions(name);
     const end = stands
       .map((text) => (text === undefined ? feed.start() : feed.parsePosition(text)))
       .reduce((one, other) => one.join(other));
