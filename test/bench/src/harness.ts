@@ -21,6 +21,8 @@ export interface HarnessOptions {
 
 /** Rounds of a warm-up: a side that is quick beyond measure ends there. */
 const WARM_ROUNDS_MAX = 100;
+/** So many times its own work a side may take to warm up in all: one whose rounds take long to make ready ends there. */
+const WARM_READY_FACTOR = 5;
 /** No round grows beyond this: its input is made beforehand, and is to fit beside what is measured. */
 const OPERATIONS_MAX = 40_000;
 const ALLOCATION_TRIES = 6;
@@ -51,7 +53,8 @@ class Lane {
   /** Finds how many operations fill a round, and warms up on the way. */
   async warm({ roundMs, warmMs }: HarnessOptions): Promise<void> {
     let spent = 0;
-    for (let i = 0; i < WARM_ROUNDS_MAX && spent < warmMs * 1e6; i++) {
+    const end = performance.now() + warmMs * WARM_READY_FACTOR;
+    for (let i = 0; i < WARM_ROUNDS_MAX && spent < warmMs * 1e6 && performance.now() < end; i++) {
       const { ns } = await this.go();
       spent += ns;
       const factor = Math.min(4, (roundMs * 1e6) / ns);

@@ -89,7 +89,7 @@ function measure(one: BenchCase, rounds: number, servers?: Servers): Promise<Cas
 }
 
 async function all(): Promise<Run> {
-  const rounds = Number(flags.rounds ?? (flags.quick ? 10 : 32));
+  const rounds = Number(flags.rounds ?? (flags.quick ? 8 : 32));
   const only = new RegExp(flags.only ?? '.');
   const chosen = (flags.servers ? serverCases : cases).filter(
     (one) => only.test(one.id) && !(flags.quick && one.slow === true),

@@ -168,6 +168,7 @@ export const lmdbAppendCases: readonly BenchCase[] = [
   {
     id: 'lmdb-append/flat in store',
     operation: 'one event of a batch of 100 appended, on disk',
+    slow: true,
     compare: [['ours, full store', 'ours, empty store']],
     sides: async (context) => {
       const size = fullSize(context);

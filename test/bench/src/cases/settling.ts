@@ -190,6 +190,7 @@ export const settlingCases: readonly BenchCase[] = [
     id: 'settling/lmdb',
     operation: 'one event projected, with what settles beside it, on LMDB',
     rounds: 7,
+    slow: true,
     compare,
     sides: async (context) =>
       await sides(context, roadOn(await lmdbLayer(context.memoryFolder())), async () =>
