@@ -71,7 +71,7 @@ beforeAll(async () => {
   const env: NodeJS.ProcessEnv = {};
   for (const [name, value] of Object.entries(process.env)) if (!name.startsWith('VITEST')) env[name] = value;
   ran = await tool('vitest/vitest.mjs', ['run', '--root', folder, '--config', 'vitest.config.mts'], folder, env);
-}, 120_000);
+}, 300_000);
 
 afterAll(() => {
   if (folder !== '') rmSync(folder, { recursive: true, force: true });
