@@ -5,7 +5,7 @@
  * Layout: format · count · node (6) · base ms, tick, first index, base event time · words · kinds ·
  * per fact: length and time code · bodies. Numbers are varints. A body ends in its content, as UTF-8.
  */
-import { Fact, processingIdPrefix } from '@concursus/core';
+import { Fact, processingIdPrefix, type IdStamp } from '@concursus/core';
 
 export const CHUNK_FORMAT = 1;
 /** Time codes: the append goes on; the next tick of the same millisecond; above that, milliseconds ahead, at tick 0. */
@@ -73,9 +73,7 @@ export class Chunk implements FeedChunk {
   private readonly words: string[] = [];
   private readonly kinds: readonly Kind[];
   private readonly facts: (Fact | undefined)[];
-  private prefixMs = Number.NaN;
-  private prefixTick = -1;
-  private prefix = '';
+  private stamp: AppendStamp | undefined;
   private at = 0;
 
   /** @param first the ordinal of its first fact @param bytes kept, not copied */
@@ -195,32 +193,45 @@ export class Chunk implements FeedChunk {
     }
     const ms = this.ms[k]!;
     const tick = this.tick[k]!;
-    if (ms !== this.prefixMs || tick !== this.prefixTick) {
-      this.prefix = processingIdPrefix({ ms, tick });
-      this.prefixMs = ms;
-      this.prefixTick = tick;
+    let { stamp } = this;
+    if (stamp === undefined || stamp.ms !== ms || stamp.tick !== tick) {
+      this.stamp = stamp = new AppendStamp(ms, tick, this.node);
     }
-    return new Fact(
-      {
-        tenant: this.words[kind.tenant]!,
-        aggregateType: this.words[kind.type]!,
-        aggregateId,
-        name: this.words[kind.name]!,
-        version: this.words[kind.version]!,
-        eventTime,
-        streamId,
-        sequence,
-        characteristics: kind.characteristics,
-        content: this.bytes.toString('utf8', this.at, this.offsets[k + 1]!),
-        metadata,
-      },
-      processingIdOf(this.prefix, this.index[k]!, this.node),
-      ms,
-    );
+    const fact = new Fact({
+      tenant: this.words[kind.tenant]!,
+      aggregateType: this.words[kind.type]!,
+      aggregateId,
+      name: this.words[kind.name]!,
+      version: this.words[kind.version]!,
+      eventTime,
+      streamId,
+      sequence,
+      characteristics: kind.characteristics,
+      content: this.bytes.toString('utf8', this.at, this.offsets[k + 1]!),
+      metadata,
+    });
+    fact.stamp(stamp, this.index[k]!, ms);
+    return fact;
   }
 }
 
 /** As `formatProcessingId`, for an append whose prefix is at hand: the index sits under the variant bit, so it has four digits. */
 export function processingIdOf(prefix: string, index: number, node: string): string {
   return `${prefix}${(0x8000 | index).toString(16)}-${node}`;
+}
+
+/** The ids of one append's facts, by their places in it: most facts that are read are never asked for theirs. */
+export class AppendStamp implements IdStamp {
+  private prefix: string | undefined;
+
+  constructor(
+    readonly ms: number,
+    readonly tick: number,
+    readonly node: string,
+  ) {}
+
+  idOf(index: number): string {
+    this.prefix ??= processingIdPrefix({ ms: this.ms, tick: this.tick });
+    return processingIdOf(this.prefix, index, this.node);
+  }
 }

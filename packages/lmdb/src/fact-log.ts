@@ -24,6 +24,7 @@ import type { Bytes, Environment } from './environment.js';
 import { ChunkWriter } from './chunk-writer.js';
 import { Chunk, processingIdOf, type FeedChunk } from './fact-chunk.js';
 import { HistoryIndex, ownerKey, type Span } from './history-index.js';
+import { ownersAbove } from './history-owners.js';
 import { after, KeyWriter, readOrdinal } from './keys.js';
 import { Entry, WrittenChunk } from './entry.js';
 import { Tail, weightOf, type AggregateTail } from './tail.js';
@@ -51,6 +52,7 @@ export class FactLog implements EagerMember {
   readonly feed: Bytes;
   /** Rings when facts were recorded. */
   readonly bell = new Bell();
+  private readonly histories: Bytes;
   private readonly rows: Bytes;
   private readonly repeats: Bytes;
   /** By aggregate and ordinal: facts recorded behind a later key of their history, and corrections. */
@@ -104,7 +106,8 @@ export class FactLog implements EagerMember {
     this.late = env.bytes(context, 'late');
     this.corrections = env.bytes(context, 'corrections');
     this.sources = env.bytes(context, 'sources');
-    this.index = new HistoryIndex(env.bytes(context, 'history', true), this.tail, this.writes, indexAfter);
+    this.histories = env.bytes(context, 'history', true);
+    this.index = new HistoryIndex(this.histories, this.tail, this.writes, indexAfter);
     this.node = randomNode((length) => clock.randomBytes(length));
     this.writer = new ChunkWriter(this.node);
   }
@@ -446,7 +449,7 @@ export class FactLog implements EagerMember {
   aggregates(behind: AggregateKey | undefined, limit: number): AggregateKey[] {
     this.refresh();
     const above = behind === undefined ? undefined : ownerKey(this.listKeys, behind).copy();
-    return this.index.owners(above, limit);
+    return ownersAbove(this.histories, this.tail, this.listKeys, above, limit);
   }
 
   /** How often the fact at this place came again. */

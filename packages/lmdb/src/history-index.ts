@@ -204,51 +204,6 @@ export class HistoryIndex {
     return entries.slice(from, to);
   }
 
-  /** Aggregates that have committed facts, in the order of their keys, above a key, at most `limit`. */
-  owners(above: Buffer | undefined, limit: number): Owner[] {
-    const { end } = this.tail;
-    const fresh: { readonly key: Buffer; readonly owner: Owner }[] = [];
-    for (const tail of this.tail.all()) {
-      if (!tail.entries.some((entry) => entry.ordinal < end)) continue;
-      const key = ownerKey(this.keys, tail).copy();
-      if (above === undefined || Buffer.compare(key, above) > 0) fresh.push({ key, owner: tail });
-    }
-    fresh.sort((a, b) => Buffer.compare(a.key, b.key));
-    const found: Owner[] = [];
-    let next = 0;
-    let start = above === undefined ? undefined : after(above);
-    while (found.length < limit) {
-      const segment = this.firstFrom(start);
-      const tail = fresh[next];
-      if (segment === undefined && tail === undefined) break;
-      const order = segment === undefined ? 1 : tail === undefined ? -1 : Buffer.compare(segment.key, tail.key);
-      if (order >= 0) next++;
-      const { key, owner } = order <= 0 ? segment! : tail!;
-      if (order <= 0) start = after(key);
-      found.push({ tenant: owner.tenant, type: owner.type, id: owner.id });
-    }
-    return found;
-  }
-
-  /** The first aggregate with a segment at or above a key. */
-  private firstFrom(start: Buffer | undefined): { readonly key: Buffer; readonly owner: Owner } | undefined {
-    for (const found of this.segments.getKeys({ ...(start === undefined ? {} : { start }), limit: 1 })) {
-      const key = found as Buffer;
-      const parts: string[] = [];
-      let at = 0;
-      for (let i = 0; i < 3; i++) {
-        const end = key.indexOf(0, at);
-        parts.push(key.toString('utf8', at, end));
-        at = end + 1;
-      }
-      return {
-        key: Buffer.from(key.subarray(0, at)),
-        owner: { tenant: parts[0]!, type: parts[1]!, id: parts[2]! },
-      };
-    }
-    return undefined;
-  }
-
   private load(owner: Owner, key: Buffer): Entry[] {
     const bytes = this.segments.getBinary(key);
     if (bytes === undefined) throw new Error('a history has lost a segment that was written');

@@ -2,11 +2,9 @@
 import {
   answerBefore,
   checkDecision,
-  compareIdentity,
   compareKey,
   compareProcessingTime,
   EventStore,
-  Fact,
   InvalidEventError,
   limits,
   OrdinalPosition,
@@ -21,6 +19,8 @@ import type {
   Capabilities,
   DecisionAnswer,
   DecisionAppend,
+  Fact,
+  HistoryPages,
   KnownOptions,
   ProcessingTime,
   ReadOptions,
@@ -29,19 +29,15 @@ import type {
 import { lmdbCapabilities } from './capabilities.js';
 import { DecisionBook } from './decision-book.js';
 import type { FactLog } from './fact-log.js';
-import { identityKey, type Span } from './history-index.js';
+import { identityKey } from './history-index.js';
+import { filterOf, isKnown, LogPages, scanHistory, spanOf } from './history-pages.js';
 import { KeyWriter } from './keys.js';
 import { checkEpoch, saveCheckpoint } from './lmdb-checkpoint-store.js';
-import type { Entry } from './entry.js';
 import type { Session } from './session.js';
 import type { EagerMember, WriteJob } from './write-queue.js';
 
 /** Rough bytes of a fact beside its content. */
 const FACT_BYTES = 160;
-const PAGE_SIZE = 1_000;
-/** Characters of content in a page, about: a page of large facts is shorter. */
-const PAGE_CHARACTERS_MAX = 4 * 1_048_576;
-const PAGE_SIZE_MAX = 10_000;
 const AGGREGATES_MAX = 10_000;
 
 /** Counts for those who check group commit. */
@@ -50,15 +46,6 @@ export interface LmdbStats {
   readonly transactions: number;
   /** Groups that waited for the disk. */
   readonly flushes: number;
-}
-
-/** What one read lets through, worked out once. */
-interface Filter {
-  readonly names: ReadonlySet<string> | undefined;
-  readonly knownMs: number;
-  readonly knownTick: number;
-  readonly before: number;
-  readonly withRepeats: boolean;
 }
 
 class AppendJob implements WriteJob {
@@ -174,25 +161,8 @@ export class LmdbEventStore extends EventStore {
     }
   }
 
-  async *read(aggregate: AggregateKey, options: ReadOptions = {}): AsyncGenerator<readonly Fact[]> {
-    const pageSize = options.pageSize ?? PAGE_SIZE;
-    if (!Number.isInteger(pageSize) || pageSize < 1 || pageSize > PAGE_SIZE_MAX) {
-      throw new InvalidEventError('INVALID_ARGUMENT', `pageSize is ${pageSize}.`, {
-        fix: `Give a whole number from 1 to ${PAGE_SIZE_MAX}.`,
-      });
-    }
-    const filter = filterOf(options);
-    let span: Span | undefined = spanOf(options);
-    // What a page's last conflict group brought too much.
-    let ready: Fact[] = [];
-    while (span !== undefined || ready.length > 0) {
-      if (options.signal?.aborted === true) return;
-      if (span !== undefined && ready.length < pageSize) span = this.scan(aggregate, span, filter, pageSize, ready);
-      if (ready.length === 0) return;
-      const page = ready.slice(0, pageSize);
-      ready = ready.slice(pageSize);
-      yield page;
-    }
+  read(aggregate: AggregateKey, options: ReadOptions = {}): HistoryPages {
+    return new LogPages(() => this.log, aggregate, options);
   }
 
   readMany(
@@ -201,60 +171,18 @@ export class LmdbEventStore extends EventStore {
   ): Promise<readonly (readonly Fact[])[]> {
     return new Promise((resolve) => {
       checkAggregates(aggregates);
+      const { log } = this;
       const filter = filterOf(options);
       const span = spanOf(options);
       // Without an await in between, all of them are read in one snapshot.
       resolve(
         aggregates.map((aggregate) => {
           const facts: Fact[] = [];
-          this.scan(aggregate, span, filter, Number.POSITIVE_INFINITY, facts);
+          scanHistory(log, aggregate, span, filter, Number.POSITIVE_INFINITY, facts);
           return facts;
         }),
       );
     });
-  }
-
-  /**
-   * Adds facts to `out` until it holds `size`, always whole groups of one identity: conflicting contents are put in digest
-   * order, and the content stored first may belong anywhere among them. @returns where to go on, or undefined at the end
-   */
-  private scan(aggregate: AggregateKey, span: Span, filter: Filter, size: number, out: Fact[]): Span | undefined {
-    const { log } = this;
-    if (span.from > span.to) return undefined;
-    const { descending } = span;
-    const charactersMax = size < Number.POSITIVE_INFINITY ? PAGE_CHARACTERS_MAX : size;
-    let group: Entry[] = [];
-    let characters = 0;
-    let goOn: Span | undefined;
-    const flush = (): void => {
-      if (group.length > 1) group.sort((a, b) => (a.fact.digest < b.fact.digest ? -1 : 1) * (descending ? -1 : 1));
-      for (const entry of group) {
-        if (!passes(filter, entry)) continue;
-        const { fact } = entry;
-        out.push(filter.withRepeats ? withRepeats(fact, log.repeatsOf(entry.ordinal)) : fact);
-        characters += fact.content.length;
-      }
-    };
-    log.read(aggregate, span, (entry) => {
-      const last = group[0];
-      if (last !== undefined) {
-        if (last.fact.eventTime === entry.fact.eventTime && compareIdentity(last.fact, entry.fact) === 0) {
-          // What is being moved into the history is read from both places.
-          if (group.every((each) => each.ordinal !== entry.ordinal)) group.push(entry);
-          return true;
-        }
-        flush();
-        if (out.length >= size || characters >= charactersMax) {
-          goOn = { ...span, behind: last.fact };
-          group = [];
-          return false;
-        }
-      }
-      group = [entry];
-      return true;
-    });
-    flush();
-    return goOn;
   }
 
   async readCorrections(
@@ -326,47 +254,6 @@ function checkAggregates(aggregates: readonly AggregateKey[]): void {
   });
 }
 
-function isKnown(filter: Filter, fact: Fact): boolean {
-  if (fact.processedAt !== filter.knownMs) return fact.processedAt < filter.knownMs;
-  return parseProcessingId(fact.processingId).tick <= filter.knownTick;
-}
-
 function ownerOf(fact: Fact): AggregateKey {
   return { tenant: fact.tenant, type: fact.aggregateType, id: fact.aggregateId };
-}
-
-/** Event times are whole: bounds are brought to the first and last that they let in. */
-function spanOf({ range, descending }: Pick<ReadOptions, 'range' | 'descending'>): Span {
-  let from = Number.NEGATIVE_INFINITY;
-  let to = Number.POSITIVE_INFINITY;
-  if (range?.from !== undefined) {
-    from = Math.ceil(range.from) + (range.fromExclusive === true && Number.isInteger(range.from) ? 1 : 0);
-  }
-  if (range?.to !== undefined) {
-    to = Math.floor(range.to) - (range.toExclusive === true && Number.isInteger(range.to) ? 1 : 0);
-  }
-  return { from, to, behind: undefined, descending: descending === true };
-}
-
-function passes(filter: Filter, { fact, ordinal, ms, tick }: Entry): boolean {
-  if (filter.names !== undefined && !filter.names.has(fact.name)) return false;
-  if (ordinal >= filter.before) return false;
-  return ms < filter.knownMs || (ms === filter.knownMs && tick <= filter.knownTick);
-}
-
-function filterOf(options: ReadOptions): Filter {
-  return {
-    names: options.names === undefined ? undefined : new Set(options.names),
-    knownMs: options.knownAt?.ms ?? Number.POSITIVE_INFINITY,
-    knownTick: options.knownAt?.tick ?? 0,
-    before: options.upTo === undefined ? Number.POSITIVE_INFINITY : OrdinalPosition.of(options.upTo).ordinal,
-    withRepeats: options.withRepeats === true,
-  };
-}
-
-/** A copy, because other readers share the fact. */
-function withRepeats(fact: Fact, repeats: number): Fact {
-  const copy = new Fact(fact, fact.processingId, fact.processedAt);
-  copy.repeats = repeats;
-  return copy;
 }

@@ -5,10 +5,10 @@
  * Layout: format · flags · count · last event time · nodes · lengths of words · kinds · per fact: its numbers · the text of all of it.
  * Numbers are varints; lengths count UTF-16 units of the text, which is Latin-1 when it is ASCII, else UTF-8.
  */
-import { Fact, processingIdPrefix } from '@concursus/core';
+import { Fact } from '@concursus/core';
 import type { IdentityKey } from '@concursus/core';
 import { Entry } from './entry.js';
-import { processingIdOf, putVarint, unzigzag, zigzag } from './fact-chunk.js';
+import { AppendStamp, putVarint, unzigzag, zigzag } from './fact-chunk.js';
 
 const SEGMENT_FORMAT = 1;
 const IS_ASCII = 1;
@@ -160,6 +160,8 @@ const INDEX = 8;
 const METADATA = 9;
 const CONTENT = 10;
 const NUMBERS = 11;
+/** Of the segment in hand: a typed array of its own would cost more than the numbers in it. */
+let numbers = new Float64Array(64 * NUMBERS);
 
 /** All facts of a segment, in key order. @param bytes read before this returns, not kept */
 export function decodeSegment(bytes: Buffer, owner: Owner): Entry[] {
@@ -179,7 +181,7 @@ export function decodeSegment(bytes: Buffer, owner: Owner): Entry[] {
   const kindNumbers: number[] = [];
   for (let n = varint(); n > 0; n--) kindNumbers.push(varint());
   // First the numbers, because the text comes behind all of them.
-  const numbers = new Float64Array(count * NUMBERS);
+  if (numbers.length < count * NUMBERS) numbers = new Float64Array(count * NUMBERS * 2);
   const metadataNumbers: number[] = [];
   let eventTime = 0;
   let ordinal = 0;
@@ -212,9 +214,7 @@ export function decodeSegment(bytes: Buffer, owner: Owner): Entry[] {
   }
   const found: Entry[] = [];
   let metadataAt = 0;
-  let prefix = '';
-  let prefixMs = Number.NaN;
-  let prefixTick = -1;
+  let stamp: AppendStamp | undefined;
   for (let i = 0, at = 0; i < count; i++, at += NUMBERS) {
     const kind = kinds[numbers[at + KIND]!]!;
     let metadata: Record<string, string> | undefined;
@@ -227,30 +227,25 @@ export function decodeSegment(bytes: Buffer, owner: Owner): Entry[] {
     }
     const time = numbers[at + MS]!;
     const tick = numbers[at + TICK]!;
-    if (time !== prefixMs || tick !== prefixTick) {
-      prefix = processingIdPrefix({ ms: time, tick });
-      prefixMs = time;
-      prefixTick = tick;
-    }
     const index = numbers[at + INDEX]!;
     const node = nodes[numbers[at + NODE]!]!;
-    const fact = new Fact(
-      {
-        tenant: owner.tenant,
-        aggregateType: owner.type,
-        aggregateId: owner.id,
-        name: kind.name,
-        version: kind.version,
-        eventTime: numbers[at + EVENT_TIME]!,
-        streamId: words[numbers[at + STREAM]!]!,
-        sequence: numbers[at + SEQUENCE]!,
-        characteristics: kind.characteristics,
-        content: next(numbers[at + CONTENT]!),
-        metadata,
-      },
-      processingIdOf(prefix, index, node),
-      time,
-    );
+    if (stamp === undefined || stamp.ms !== time || stamp.tick !== tick || stamp.node !== node) {
+      stamp = new AppendStamp(time, tick, node);
+    }
+    const fact = new Fact({
+      tenant: owner.tenant,
+      aggregateType: owner.type,
+      aggregateId: owner.id,
+      name: kind.name,
+      version: kind.version,
+      eventTime: numbers[at + EVENT_TIME]!,
+      streamId: words[numbers[at + STREAM]!]!,
+      sequence: numbers[at + SEQUENCE]!,
+      characteristics: kind.characteristics,
+      content: next(numbers[at + CONTENT]!),
+      metadata,
+    });
+    fact.stamp(stamp, index, time);
     found.push(new Entry(fact, numbers[at + ORDINAL]!, time, tick, index, node));
   }
   return found;

@@ -134,6 +134,54 @@ describe('histories', () => {
     await layer.close();
   });
 
+  it('are listed once an aggregate, in the order of their keys, however many entries of the index hold them', async () => {
+    const layer = await openLayer(scratchFolder(), { indexAfter: 8 });
+    const store = layer.ports.eventStore;
+    // Three long ones, neighbours of one entry, and ids of which one begins with the other.
+    const long = ['b', 'bb', 'zz'];
+    const short = Array.from({ length: 9 }, (_, i) => `c${i}`);
+    for (let at = 0; at < 400; at++) await store.append([appendOf(long.map((id) => fact({ id, at })))]);
+    for (const id of short) await store.append([appendOf([fact({ id, at: 1 })])]);
+    const ids = [...long, ...short, 'a'].sort();
+    // Of these nothing stands in the index yet.
+    await store.append([appendOf([fact({ id: 'a', at: 1 }), fact({ id: 'bb', at: 500 })])]);
+    for (const limit of [1, 2, 5, 100]) {
+      const found: string[] = [];
+      for (let page = await store.scanAggregates(undefined, limit); page.length > 0;) {
+        expect(page.length).toBeLessThanOrEqual(limit);
+        found.push(...page.map(({ id }) => id));
+        page = await store.scanAggregates(page.at(-1), limit);
+      }
+      expect(found).toEqual(ids);
+    }
+    await layer.close();
+  });
+
+  it('are there at once when they fit into a page, and are not when they do not', async () => {
+    const layer = await openLayer(scratchFolder(), { indexAfter: 8 });
+    const store = layer.ports.eventStore;
+    for (let at = 0; at < 40; at += 4) {
+      await store.append([appendOf([at, at + 1, at + 2, at + 3].map((each) => fact({ at: each })))]);
+    }
+    const times = (facts: readonly Fact[] | undefined): number[] | undefined =>
+      facts?.map(({ eventTime }) => eventTime);
+    const upTo40 = Array.from({ length: 40 }, (_, at) => at);
+    for (const pageSize of [39, 40, 41]) {
+      const pages = store.read(lamp, { pageSize });
+      expect(times(pages.whole!())).toEqual(pageSize < 40 ? undefined : upTo40);
+      expect(times(await all(pages))).toEqual(upTo40);
+    }
+    expect(() => store.read(lamp, { pageSize: 0 }).whole!()).toThrow(
+      expect.objectContaining({ code: 'INVALID_ARGUMENT' }),
+    );
+    const pages = store.read(lamp, { pageSize: 10 });
+    const read = pages[Symbol.asyncIterator]();
+    expect((await read.next()).value).toHaveLength(10);
+    await layer.close();
+    await expect(read.next()).rejects.toMatchObject({ code: 'STORE_CLOSED' });
+    expect(() => store.read(lamp).whole!()).toThrow(expect.objectContaining({ code: 'STORE_CLOSED' }));
+  });
+
   it('keep facts of the greatest lengths allowed, and refuse keys that LMDB cannot hold before anything is stored', async () => {
     const layer = await openLayer(scratchFolder());
     const store = layer.ports.eventStore;

@@ -4,8 +4,7 @@
  */
 import type { ConflictPolicy } from '../model/effective-facts.js';
 import { ConfigurationError, InvalidEventError } from '../model/errors.js';
-import { INITIAL, TERMINAL } from '../model/event.js';
-import type { Fact } from '../model/event.js';
+import { Fact, INITIAL, TERMINAL } from '../model/event.js';
 import { compareFold, compareKey, RANK_INITIAL, RANK_PLAIN, RANK_TERMINAL } from '../model/event-order.js';
 import { handlersOf } from './decorators.js';
 import type { AggregateMeta } from './decorators.js';
@@ -140,8 +139,16 @@ export class AggregateModel<A extends AggregateLike = AggregateLike> {
     return state;
   }
 
+  /** Whether folding a fact looks at its parameters. */
+  private readonly reads = ({ name, version }: Fact): boolean => {
+    const route = this.routes.get(name);
+    if (route === undefined || (route.fold === undefined && route.methods.length === 0)) return false;
+    return version === route.event.version || route.event.accepts(version);
+  };
+
   /** `apply`, for one fact after the other. */
   applyAll(state: FoldState, facts: readonly Fact[]): FoldState {
+    Fact.readMany(facts, this.reads);
     for (let i = 0; i < facts.length; i++) state = this.apply(state, facts[i]!);
     return state;
   }

@@ -54,6 +54,10 @@ export interface CopiedFactInit extends Omit<FactInit, 'content'> {
   readonly flat: boolean;
 }
 
+/** Facts of one call of the parser, and characters after which no more are added: what is read at once is held at once. */
+const READ_FACTS = 64;
+const READ_CHARACTERS = 65_536;
+
 /**
  * One event. Facts are made by `new Fact` only, so that all share one hidden class; they are never changed after the
  * log stamped them. Its parameters are held as text, as values, or both: whichever it was not made with is made when
@@ -169,6 +173,31 @@ export class Fact {
     return (this.held ??= JSON.parse(this.content) as Parameters);
   }
 
+  /**
+   * @internal Reads the parameters of facts that hold text alone, many in one call of the parser, which takes half as long as
+   * one call each. Those that are not wanted, or are read already, are passed over. What is no JSON is left for `wire` to refuse.
+   */
+  static readMany(facts: readonly Fact[], wanted: (fact: Fact) => boolean): void {
+    let some: Fact[] = [];
+    let text = '';
+    for (let i = 0; i < facts.length; i++) {
+      const fact = facts[i]!;
+      if (fact.held !== undefined || fact.text === undefined || !wanted(fact)) continue;
+      text += some.length === 0 ? fact.text : `,${fact.text}`;
+      some.push(fact);
+      if (some.length < READ_FACTS && text.length < READ_CHARACTERS) continue;
+      readTogether(some, text);
+      some = [];
+      text = '';
+    }
+    readTogether(some, text);
+  }
+
+  /** @internal What its text says, from who read it. */
+  hold(parameters: Parameters): void {
+    this.held ??= parameters;
+  }
+
   /** @internal True when a copy of the parameters need not go deeper than their keys, and each key may be assigned. */
   get isFlat(): boolean {
     return (this.flat ??= flatAndSafe(this.wire));
@@ -178,6 +207,19 @@ export class Fact {
   get digest(): string {
     return (this.hash ??= digestOf(this.name, this.version, this.content));
   }
+}
+
+/** Contents are canonical JSON, one value each, so their list has as many; where it has not, nothing is taken from it. */
+function readTogether(facts: readonly Fact[], texts: string): void {
+  if (facts.length < 2) return;
+  let read: Parameters[];
+  try {
+    read = JSON.parse(`[${texts}]`) as Parameters[];
+  } catch {
+    return;
+  }
+  if (read.length !== facts.length) return;
+  for (let i = 0; i < facts.length; i++) facts[i]!.hold(read[i]!);
 }
 
 function flatAndSafe(parameters: Parameters): boolean {

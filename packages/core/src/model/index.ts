@@ -61,6 +61,7 @@ export {
   parseProcessingId,
   processingIdPrefix,
   randomNode,
+  type IdStamp,
   type ProcessingTime,
 } from './processing-id.js';
 export { OrdinalPosition, type Position } from './position.js';

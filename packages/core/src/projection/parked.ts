@@ -2,13 +2,13 @@
  * Parked aggregates: what a fold or projection could not handle contributes nothing, and is tried again by hand or after a
  * restart. Then its whole history is folded from the store, up to where the view stands.
  */
-import type { EventRegistry } from '../mapping/event-registry.js';
+import type { AggregateModel, EventRegistry, FoldState } from '../mapping/event-registry.js';
 import type { Fact } from '../model/event.js';
 import type { Position } from '../model/position.js';
 import type { Clock } from '../ports/clock.js';
 import type { EventStore } from '../ports/event-store.js';
 import { readEffective } from '../query/effective-history.js';
-import { foldHistory } from '../query/fold-history.js';
+import { foldHistory, type FoldedHistory } from '../query/fold-history.js';
 import { NOTHING, type Contribution } from './contribution.js';
 import type { Touched } from './touched.js';
 import { asError, type Computed, type Track } from './track.js';
@@ -79,38 +79,85 @@ export async function contributionFromStore(
   return (await foldContribution(parts, track, one, upTo)).computed;
 }
 
-/** The same, with the latest event time and the number of the events that were folded. */
-export async function foldContribution(
+/** What one history adds, and what of it was folded. */
+export interface FoldedContribution {
+  readonly computed: Computed;
+  /** The latest event time; -Infinity of nothing. */
+  readonly reach: number;
+  readonly events: number;
+}
+
+/** The same, with the latest event time and the number of the events that were folded. A promise only where the store waits. */
+export function foldContribution(
   parts: Omit<ParkedParts, 'clock'>,
   track: Track,
   one: Touched,
   upTo: Position,
-): Promise<{ readonly computed: Computed; readonly reach: number; readonly events: number }> {
-  const { key, text } = one;
-  const model = parts.registry.find(key.type);
+): FoldedContribution | Promise<FoldedContribution> {
+  const model = parts.registry.find(one.key.type);
+  if (track.model.rowsOf === undefined) return foldEvents(parts, model, track, one, upTo);
+  if (model === undefined) return NONE;
+  try {
+    let state = model.newState();
+    const history = foldHistory(
+      parts.store,
+      model,
+      one.key,
+      { upTo },
+      (fact) => {
+        state = model.apply(state, fact);
+      },
+      (page) => {
+        state = model.applyAll(state, page);
+      },
+    );
+    if (!(history instanceof Promise)) return rowsFrom(track, one, model, history, state);
+    return history.then((folded) => rowsFrom(track, one, model, folded, state)).catch(parkedBy);
+  } catch (error) {
+    return parkedBy(error);
+  }
+}
+
+const NONE: FoldedContribution = { computed: NOTHING, reach: Number.NEGATIVE_INFINITY, events: 0 };
+
+/** @throws what is trouble of the store */
+function parkedBy(error: unknown): FoldedContribution {
+  if (!isUserError(error)) throw error;
+  return { ...NONE, computed: asError(error) };
+}
+
+function rowsFrom(
+  track: Track,
+  one: Touched,
+  model: AggregateModel,
+  history: FoldedHistory,
+  state: FoldState,
+): FoldedContribution {
+  const { events, eventTimeMax } = history;
+  if (events === 0) return NONE;
+  return { computed: track.fromState(one, model, { ...history, state }), reach: eventTimeMax, events };
+}
+
+/** The event form: what the events add, page by page. */
+async function foldEvents(
+  parts: Omit<ParkedParts, 'clock'>,
+  model: AggregateModel | undefined,
+  track: Track,
+  { key, text }: Touched,
+  upTo: Position,
+): Promise<FoldedContribution> {
+  let computed: Contribution = NOTHING;
   let reach = Number.NEGATIVE_INFINITY;
   let events = 0;
   try {
-    if (track.model.rowsOf === undefined) {
-      let rows: Contribution = NOTHING;
-      for await (const page of readEffective(parts.store, model?.conflicts ?? 'both', key, { upTo })) {
-        rows = track.fromEvents(rows, page, text);
-        events += page.length;
-        // In order of time: the last of a page is its latest.
-        reach = page.at(-1)?.eventTime ?? reach;
-      }
-      return { computed: rows, reach, events };
+    for await (const page of readEffective(parts.store, model?.conflicts ?? 'both', key, { upTo })) {
+      computed = track.fromEvents(computed, page, text);
+      events += page.length;
+      // In order of time: the last of a page is its latest.
+      reach = page.at(-1)?.eventTime ?? reach;
     }
-    if (model === undefined) return { computed: NOTHING, reach, events };
-    let state = model.newState();
-    const history = await foldHistory(parts.store, model, key, { upTo }, (fact) => {
-      state = model.apply(state, fact);
-    });
-    ({ events } = history);
-    if (events === 0) return { computed: NOTHING, reach, events };
-    return { computed: track.fromState(one, model, { ...history, state }), reach: history.eventTimeMax, events };
   } catch (error) {
-    if (!isUserError(error)) throw error;
-    return { computed: asError(error), reach, events };
+    return parkedBy(error);
   }
+  return { computed, reach, events };
 }

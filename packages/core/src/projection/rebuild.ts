@@ -5,20 +5,20 @@
  * What is known of sources at that place is the same for every view that stands there, so it is taken from the view that is
  * read. How far it got stands in the commits themselves: who goes on after a crash repeats nothing that was committed.
  */
-import { aggregateKeyText, type AggregateKey, type WireValue } from '../model/event.js';
+import { aggregateKeyText, type AggregateKey, type Fact, type WireValue } from '../model/event.js';
 import type { EventRegistry } from '../mapping/event-registry.js';
 import type { Position } from '../model/position.js';
 import type { CheckpointStore, OwnerRow } from '../ports/checkpoint-store.js';
 import type { Clock } from '../ports/clock.js';
 import type { EventFeed, FeedPage } from '../ports/event-feed.js';
-import type { EventStore } from '../ports/event-store.js';
+import type { EventStore, HistoryPages } from '../ports/event-store.js';
 import type { LayerLogger } from '../ports/layer.js';
 import type { ViewRef, ViewStore } from '../ports/view-store.js';
 import { SETTLEMENT_NOTES } from '../time/settlement.js';
 import { TimePolicies } from '../time/time-options.js';
 import { generationText, viewRefOf, type Generation, type RebuildRequest } from './generations.js';
 import type { Note } from './packed-notes.js';
-import { firstAfter, foldContribution } from './parked.js';
+import { firstAfter, foldContribution, type FoldedContribution } from './parked.js';
 import type { ProjectionModel } from './projection.js';
 import { isWanted } from './shares.js';
 import { readSources, SOURCES_PACKED } from './source-track.js';
@@ -102,13 +102,7 @@ export class Turns {
 
 /** The store, resting between the pages of a long history. */
 export function restful(store: EventStore, turns: Turns): EventStore {
-  const read: EventStore['read'] = async function* (key, options) {
-    for await (const page of store.read(key, options)) {
-      const rest = turns.next();
-      if (rest !== undefined) await rest;
-      yield page;
-    }
-  };
+  const read: EventStore['read'] = (key, options) => new RestfulPages(store.read(key, options), turns);
   return new Proxy(store, {
     get: (target, name) => {
       if (name === 'read') return read;
@@ -116,6 +110,25 @@ export function restful(store: EventStore, turns: Turns): EventStore {
       return typeof value === 'function' ? (value as (...args: unknown[]) => unknown).bind(target) : value;
     },
   });
+}
+
+class RestfulPages implements HistoryPages {
+  constructor(
+    private readonly pages: HistoryPages,
+    private readonly turns: Turns,
+  ) {}
+
+  whole(): readonly Fact[] | undefined {
+    return this.pages.whole?.();
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<readonly Fact[]> {
+    for await (const page of this.pages) {
+      const rest = this.turns.next();
+      if (rest !== undefined) await rest;
+      yield page;
+    }
+  }
 }
 
 /** What of the live view's notes holds for every view that stands where it stands. */
@@ -229,7 +242,14 @@ async function foldHistories(
   logger.log(
     `${what} is built from ${plan.total} histories${done === 0 ? '' : `, going on at ${done}`}; the one that is read goes on meanwhile.`,
   );
-  let page: FoldedPage | undefined = await foldPage({ ...parts, store }, track, after ?? undefined, pageSize, upTo);
+  let page: FoldedPage | undefined = await foldPage(
+    { ...parts, store },
+    track,
+    turns,
+    after ?? undefined,
+    pageSize,
+    upTo,
+  );
   while (page !== undefined && !signal.aborted) {
     const { touched, computed }: FoldedPage = page;
     const last: AggregateKey | undefined = page.after;
@@ -238,7 +258,7 @@ async function foldHistories(
     const atEnd: boolean = last === undefined;
     const next: Promise<FoldedPage> | undefined = atEnd
       ? undefined
-      : foldPage({ ...parts, store }, track, last, pageSize, upTo);
+      : foldPage({ ...parts, store }, track, turns, last, pageSize, upTo);
     // Met at once: a commit that fails may leave it behind.
     next?.catch(() => undefined);
     await track.commit(
@@ -267,31 +287,52 @@ async function foldHistories(
   if (parked > LOGGED_MAX) logger.error(`${what} parked ${parked} aggregates.`);
 }
 
-/** The next aggregates and what each adds; `after` is undefined behind the last. */
+/**
+ * The next aggregates and what each adds; `after` is undefined behind the last. Histories that the store has at once are folded
+ * one by one, and looked at in turns; others are waited for side by side.
+ */
 async function foldPage(
   parts: RebuildParts,
   track: Track,
+  turns: Turns,
   after: AggregateKey | undefined,
   pageSize: number,
   upTo: Position,
 ): Promise<FoldedPage> {
   const keys = await parts.store.scanAggregates(after, pageSize);
+  const wanted = keys.filter((key) => isWanted(track.model, key));
   const touched: Touched[] = [];
   const computed: Computed[] = [];
-  const wanted = keys.filter((key) => isWanted(track.model, key));
-  for (let at = 0; at < wanted.length; at += AT_ONCE) {
-    const some = wanted.slice(at, at + AT_ONCE).map((key) => ({
+  const put = (i: number, one: Touched, { computed: made, reach }: FoldedContribution): void => {
+    if (reach !== Number.NEGATIVE_INFINITY) one.reach = reach;
+    touched[i] = one;
+    computed[i] = made;
+  };
+  let waiting: Promise<void>[] = [];
+  for (let i = 0; i < wanted.length; i++) {
+    const key = wanted[i]!;
+    const one: Touched = {
       text: aggregateKeyText(key.tenant, key.type, key.id),
       key,
       facts: [],
-    }));
-    const folded = await Promise.all(some.map((one) => foldContribution(parts, track, one, upTo)));
-    for (let i = 0; i < some.length; i++) {
-      const { computed: made, reach } = folded[i]!;
-      touched.push(reach === Number.NEGATIVE_INFINITY ? some[i]! : { ...some[i]!, reach });
-      computed.push(made);
+      reach: undefined,
+    };
+    const folded = foldContribution(parts, track, one, upTo);
+    if (folded instanceof Promise) {
+      const taken = folded.then((made) => put(i, one, made));
+      // Met at once: it may fail while another one rests.
+      taken.catch(() => undefined);
+      waiting.push(taken);
+      if (waiting.length < AT_ONCE) continue;
+      await Promise.all(waiting);
+      waiting = [];
+      continue;
     }
+    put(i, one, folded);
+    const rest = turns.next();
+    if (rest !== undefined) await rest;
   }
+  await Promise.all(waiting);
   return { touched, computed, after: keys.length < pageSize ? undefined : keys.at(-1) };
 }
 

@@ -108,18 +108,35 @@ export async function foldShort(
 }
 
 /**
- * Calls `each` for every fact in fold order, or `plain` for a page of them.
+ * Calls `each` for every fact in fold order, or `plain` for a page of them. A promise only where the history is longer than
+ * one page, or the store waits for it: what a fold throws is thrown or rejected with accordingly.
  * @throws InvalidEventError `LIMIT_EXCEEDED` when a history has more than 10,000 ranked events
  */
-export async function foldHistory(
+export function foldHistory(
   store: EventStore,
   model: AggregateModel,
   key: AggregateKey,
   options: FoldBounds,
   each: EachFact,
   plain?: EachPage,
+): FoldedHistory | Promise<FoldedHistory> {
+  const pages = pagesOf(store, model, key, options, PAGE);
+  const whole = pages.whole?.();
+  return whole === undefined
+    ? foldPages(store, model, key, options, pages, each, plain)
+    : foldPage(model, options, whole, each, plain);
+}
+
+async function foldPages(
+  store: EventStore,
+  model: AggregateModel,
+  key: AggregateKey,
+  options: FoldBounds,
+  read: HistoryPages,
+  each: EachFact,
+  plain: EachPage | undefined,
 ): Promise<FoldedHistory> {
-  const pages = pagesOf(store, model, key, options, PAGE)[Symbol.asyncIterator]();
+  const pages = read[Symbol.asyncIterator]();
   const first = await pages.next();
   if (first.done === true) return NOTHING;
   // A short page need not be the last: large facts make short pages.

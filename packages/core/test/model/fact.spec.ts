@@ -51,4 +51,28 @@ describe('a fact', () => {
     expect(new Fact({ ...parts, content: '{"__proto__":1}' }).isFlat).toBe(false);
     expect(new Fact({ ...parts, content: '{"a":null,"b":"x"}' }).isFlat).toBe(true);
   });
+
+  it('is read with many others as it would be by itself', () => {
+    const contents = Array.from({ length: 200 }, (_, i) =>
+      canonicalJson({ i, text: ','.repeat(i * 10), list: [[], {}] }),
+    );
+    const facts = contents.map((content) => new Fact({ ...parts, content }));
+    Fact.readMany(facts, ({ content }) => content !== contents[7]);
+    expect(facts.map((fact) => fact.wire)).toEqual(contents.map((content) => JSON.parse(content) as unknown));
+    expect(facts.map((fact) => fact.content)).toEqual(contents);
+    const first = facts[0]!.wire;
+    Fact.readMany(facts, () => true);
+    expect(facts[0]!.wire).toBe(first);
+  });
+
+  it.each([
+    ['no JSON', '{"a":'],
+    ['two values', '{},{}'],
+    ['nothing', ''],
+  ])('keeps %s to itself when it is read with others', (_, content) => {
+    const [before, broken, after] = ['{"a":1}', content, '{"b":2}'].map((one) => new Fact({ ...parts, content: one }));
+    Fact.readMany([before!, broken!, after!], () => true);
+    expect([before!.wire, after!.wire]).toEqual([{ a: 1 }, { b: 2 }]);
+    expect(() => broken!.wire).toThrow(SyntaxError);
+  });
 });

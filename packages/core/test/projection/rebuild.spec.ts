@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import {
   correctionEvent,
   ViewMirror,
+  type Clock,
   type EventInput,
   type Position,
   type ProjectionModel,
@@ -11,8 +12,9 @@ import {
   type View,
 } from '@concursus/core';
 import { Faults } from '@concursus/testing';
-import { currentView } from '../../src/projection/generations.js';
+import { currentView, ownerNameOf, viewRefOf } from '../../src/projection/generations.js';
 import { foldHistory } from '../../src/query/fold-history.js';
+import { buildGeneration } from '../../src/projection/rebuild.js';
 import { ProjectionRunner } from '../../src/projection/projection-runner.js';
 import { ByRoom, Cell } from './rooms.js';
 import { Bulb, T, world, type World } from './support.js';
@@ -418,4 +420,42 @@ describe('whatever comes while it is built', () => {
       { numRuns: 40 },
     );
   }, 120_000);
+});
+
+describe('a rebuild of histories that are at hand', () => {
+  it('rests when its turn is over, also in the middle of a page', async () => {
+    const w = await world();
+    const { runner, projections } = w.runner([modelOf(w, 1)], 'one', QUICK);
+    await runner.start();
+    await fill(w, 60);
+    await projections.view<Cell>('spec').caughtUp({ position: await w.ports.eventFeed.end() });
+    await runner.stop();
+    // Of this clock a turn is three looks at it; nobody else looks at it.
+    let now = 0;
+    let rests = 0;
+    const clock: Clock = Object.create(w.clock, {
+      monotonicMs: { value: () => (now += 5) },
+      sleep: { value: async () => void rests++ },
+    }) as Clock;
+    const model = modelOf(w, 1);
+    const next = { version: 1, generation: 1 };
+    const owner = await w.ports.checkpointStore.claim(ownerNameOf('spec', next), 'one', undefined);
+    const stop = new AbortController();
+    const live = { version: 1, generation: 0 };
+    const request = { ...next, reason: 'asked' as const, startedAt: 0 };
+    const track = await buildGeneration(w.parts(), model, request, live, owner!, { pageSize: 1_000 }, stop.signal);
+    expect(rests).toBe(0);
+    expect(track?.position.toString()).toBe(await w.ports.viewStore.readCheckpoint(viewRefOf('spec', live)));
+    await w.ports.viewStore.drop(viewRefOf('spec', next));
+    await buildGeneration({ ...w.parts(), clock }, model, request, live, owner!, { pageSize: 1_000 }, stop.signal);
+    // Nine histories of one page; behind the page there is at most one more.
+    expect(rests).toBeGreaterThan(1);
+    expect(await w.ports.viewStore.findRows(viewRefOf('spec', next), { limit: 100 })).toEqual(
+      (await w.ports.viewStore.findRows(viewRefOf('spec', live), { limit: 100 })).map((row) => ({
+        ...row,
+        revision: 1,
+      })),
+    );
+    await w.close();
+  });
 });
