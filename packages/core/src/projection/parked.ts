@@ -9,6 +9,7 @@ import type { Clock } from '../ports/clock.js';
 import type { EventStore } from '../ports/event-store.js';
 import { readEffective } from '../query/effective-history.js';
 import { foldHistory } from '../query/fold-history.js';
+import type { Reach } from './ahead.js';
 import { NOTHING, type Contribution } from './contribution.js';
 import type { Touched } from './touched.js';
 import { asError, type Computed, type Track } from './track.js';
@@ -69,37 +70,29 @@ export async function firstAfter(
   return undefined;
 }
 
-/** What one aggregate adds to a view, folded from its whole effective history up to a place. Trouble of the store is thrown. */
-export async function contributionFromStore(
-  parts: Omit<ParkedParts, 'clock'>,
-  track: Track,
-  one: Touched,
-  upTo: Position = track.position,
-): Promise<Computed> {
-  return (await foldContribution(parts, track, one, upTo)).computed;
-}
-
-/** The same, with the latest event time and the number of the events that were folded. */
+/**
+ * What one aggregate adds to a view, folded from its whole effective history up to a place, how far it reaches, and the number
+ * of events that were folded. Trouble of the store is thrown.
+ */
 export async function foldContribution(
   parts: Omit<ParkedParts, 'clock'>,
   track: Track,
   one: Touched,
   upTo: Position,
-): Promise<{ readonly computed: Computed; readonly reach: number; readonly events: number }> {
+): Promise<{ readonly computed: Computed; readonly reach: Reach; readonly events: number }> {
   const { key, text } = one;
   const model = parts.registry.find(key.type);
-  let reach = Number.NEGATIVE_INFINITY;
+  const reach = Number.NEGATIVE_INFINITY;
   let events = 0;
   try {
     if (track.model.rowsOf === undefined) {
       let rows: Contribution = NOTHING;
+      const reaches: (number | undefined)[] = [];
       for await (const page of readEffective(parts.store, model?.conflicts ?? 'both', key, { upTo })) {
-        rows = track.fromEvents(rows, page, text);
+        rows = track.fromEvents(rows, page, text, reaches);
         events += page.length;
-        // In order of time: the last of a page is its latest.
-        reach = page.at(-1)?.eventTime ?? reach;
       }
-      return { computed: rows, reach, events };
+      return { computed: rows, reach: reaches, events };
     }
     if (model === undefined) return { computed: NOTHING, reach, events };
     let state = model.newState();
