@@ -25,7 +25,7 @@ export type Reach = number | readonly (number | undefined)[];
 
 /** The latest of them is last. */
 export function latestAhead({ ahead }: Pick<StoredRow, 'ahead'>): number {
-  return ahead === undefined ? Number.NEGATIVE_INFINITY : ahead[ahead.length - 1]![1];
+  return ahead?.at(-1)?.[1] ?? Number.NEGATIVE_INFINITY;
 }
 
 /** Whether the row holds anything later than this. */
@@ -100,6 +100,11 @@ export class RowAhead {
     const ahead = all.slice(first).filter((entry) => entry[1] > reached);
     return { through: reached, ahead: ahead.length === 0 ? undefined : ahead };
   }
+}
+
+/** How far an aggregate reaches in the row at a place of its contribution, which has `width` fields. */
+export function reachAt(reach: Reach | undefined, at: number, width: number): number | undefined {
+  return typeof reach === 'object' ? reach[(at - 1) / (width + 1)] : reach;
 }
 
 export function sameAhead(a: readonly AheadReach[] | undefined, b: readonly AheadReach[] | undefined): boolean {

@@ -7,7 +7,7 @@ import { causeText } from '../model/correction.js';
 import { limits } from '../model/limits.js';
 import { compareText } from '../model/text.js';
 import type { ChangeRecord, Fields, IndexEntry, StoredRow } from '../ports/view-store.js';
-import { AHEAD_MS, Bearing, RowAhead, rowReaching, sameAhead, type Reach } from './ahead.js';
+import { AHEAD_MS, Bearing, reachAt, RowAhead, rowReaching, sameAhead, type Reach } from './ahead.js';
 import { RowPlaces, sameRow, type Contribution } from './contribution.js';
 import {
   addExactly,
@@ -193,11 +193,6 @@ async function setValue(
     throw new RowOverflow(key, `the set "${field.name}" of row "${key}" would exceed ${limits.setValues} values`);
   }
   return [...values].sort((a, b) => compareText(a[0], b[0])).map((entry) => entry[1]);
-}
-
-/** How far a change reaches in the row at a place of what it adds. */
-function reachAt(reach: Reach | undefined, at: number, width: number): number | undefined {
-  return typeof reach === 'object' ? reach[(at - 1) / (width + 1)] : reach;
 }
 
 /**
