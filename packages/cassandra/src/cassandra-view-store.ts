@@ -2,14 +2,14 @@
  * Views on Cassandra: a commit of any size is made true by one condition on the view's head (`view-head.ts`), in the partition
  * of the owner row whose epoch it carries. Every read takes the head first and sees what that head counts, wholly.
  */
-import { compareText, ConflictError, UnavailableError, ViewStore } from '@concursus/core';
+import { compareText, ConflictError, UnavailableError, unpackRow, ViewStore } from '@concursus/core';
 import type {
   AggregateKey,
-  Fields,
   FindOptions,
   IndexRange,
   IndexEntry,
   IndexedField,
+  PackedRow,
   StoredChange,
   StoredContribution,
   StoredRow,
@@ -54,8 +54,6 @@ const READ_MIN = 16;
 const TRIES = 10;
 /** Views that this process commits or waits for, at most, of which it remembers what saves work. */
 const VIEWS_AT_HAND = 1_000;
-
-type RowText = readonly [revision: number, contributors: number, fields: Fields, through?: number];
 
 const parse = <T>(text: string): T => JSON.parse(text) as T;
 const byKey = (a: Picked, b: Picked): number => compareText(a.key, b.key);
@@ -334,8 +332,7 @@ export class CassandraViewStore extends ViewStore {
 }
 
 function rowOf(key: string, text: string): StoredRow {
-  const [revision, contributors, fields, through] = parse<RowText>(text);
-  return { key, revision, contributors, fields, ...(through === undefined ? {} : { through }) };
+  return unpackRow(key, parse<PackedRow>(text));
 }
 
 function greater(a: string, b: string | undefined): string {

@@ -2,7 +2,7 @@
  * Commits one view, one commit after the other: stages the new version of each record beside those that count, then lets one
  * condition on the head make all of them true. A crash before that leaves versions that count for nothing.
  */
-import { checkpointMoved, compareText, ConflictError, leaseLost, type ViewCommit } from '@concursus/core';
+import { checkpointMoved, compareText, ConflictError, leaseLost, packRow, type ViewCommit } from '@concursus/core';
 import { IndexFloors, type FieldChange, type Floors } from './index-floors.js';
 import { NotePlaces, noteOf, noteText, type NotePlan } from './note-places.js';
 import type { Session, Statement } from './session.js';
@@ -211,11 +211,7 @@ export class ViewWriter {
     const put = (place: Place, text: string | undefined): void => {
       nexts.set(recordKey(place), { ...place, text });
     };
-    for (const row of commit.rows) {
-      const { key, revision, contributors, fields, through } = row;
-      const text = through === undefined ? [revision, contributors, fields] : [revision, contributors, fields, through];
-      put(rowPlace(key), JSON.stringify(text));
-    }
+    for (const row of commit.rows) put(rowPlace(row.key), JSON.stringify(packRow(row)));
     const { context } = this.session;
     for (const { aggregate, value } of commit.contributions) {
       put(contributionPlace(context, aggregate), JSON.stringify(value));

@@ -127,13 +127,17 @@ export {
   type RelayTarget,
 } from './ports/event-relay.js';
 export {
+  packRow,
+  unpackRow,
   ViewStore,
+  type AheadReach,
   type ChangeRecord,
   type Fields,
   type FindOptions,
   type IndexRange,
   type IndexedField,
   type IndexEntry,
+  type PackedRow,
   type StoredChange,
   type StoredContribution,
   type StoredRow,

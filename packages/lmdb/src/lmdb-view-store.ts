@@ -2,14 +2,14 @@
  * Views on LMDB: rows, contributions, ordered index, changes, notes and checkpoint of a commit in one transaction,
  * together with other commits and appends that wait. Every key begins with the view's name, version and slice.
  */
-import { checkpointMoved, UnavailableError, ViewStore } from '@concursus/core';
+import { checkpointMoved, packRow, UnavailableError, unpackRow, ViewStore } from '@concursus/core';
 import type {
   AggregateKey,
-  Fields,
   FindOptions,
   IndexRange,
   IndexedField,
   IndexEntry,
+  PackedRow,
   StoredChange,
   StoredContribution,
   StoredRow,
@@ -33,9 +33,6 @@ interface ViewState {
   readonly lastChange: number;
   readonly firstChange: number;
 }
-
-/** Rows without their key, as stored: revision, contributors, fields, and where it is known how far in event time they reach. */
-type RowText = readonly [revision: number, contributors: number, fields: Fields, through?: number];
 
 interface ViewDatabases {
   readonly states: Texts;
@@ -133,11 +130,7 @@ export class LmdbViewStore extends ViewStore {
     const keys = this.of(commit.view);
     const { length } = keys;
     for (const row of commit.rows) {
-      const text: RowText =
-        row.through === undefined
-          ? [row.revision, row.contributors, row.fields]
-          : [row.revision, row.contributors, row.fields, row.through];
-      db.rows.putSync(keys.backTo(length).tail(row.key).view(), JSON.stringify(text));
+      db.rows.putSync(keys.backTo(length).tail(row.key).view(), JSON.stringify(packRow(row)));
     }
     for (const { aggregate, value } of commit.contributions) {
       db.contributions.putSync(aggregateKey(keys.backTo(length), aggregate).view(), JSON.stringify(value));
@@ -379,6 +372,5 @@ function aggregateKey(keys: KeyWriter, aggregate: AggregateKey): KeyWriter {
 }
 
 function rowOf(key: string, text: string): StoredRow {
-  const [revision, contributors, fields, through] = parse<RowText>(text);
-  return { key, revision, contributors, fields, ...(through === undefined ? {} : { through }) };
+  return unpackRow(key, parse<PackedRow>(text));
 }

@@ -195,6 +195,28 @@ export const viewStoreContract: Contract<'persistent'> = {
       },
     },
     {
+      name: 'keeps how far rows reach, each as it was committed last',
+      async run({ ports: { viewStore } }) {
+        const ahead = [
+          ['t\u0000parcel\u0000p1', 5],
+          ['\u0000parcel\u0000"p2"', 7],
+        ] as const;
+        const rows = [
+          row('a'),
+          { ...row('b'), through: 3 },
+          { ...row('c'), ahead },
+          { ...row('d'), through: -1, ahead },
+        ];
+        const keys = keysOf(rows);
+        await viewStore.commit(commitOf({ rows }));
+        assert.deepEqual(await viewStore.readRows(VIEW, keys), rows);
+        assert.deepEqual(await viewStore.findRows(VIEW, { limit: 10 }), rows);
+        const next = rows.map((one, i) => ({ ...rows[(i + 1) % rows.length]!, key: one.key }));
+        await viewStore.commit(commitOf({ expected: 'o1:1', checkpoint: 'o1:2', rows: next }));
+        assert.deepEqual(await viewStore.readRows(VIEW, keys), next);
+      },
+    },
+    {
       name: 'replaces rows, contributions and notes, forgets contributions, and removes index entries and notes',
       async run({ ports: { viewStore } }) {
         await viewStore.commit(full());

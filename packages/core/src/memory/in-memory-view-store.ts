@@ -297,6 +297,7 @@ function putRow(view: ViewData, row: StoredRow): void {
       contributors: row.contributors,
       fields: frozenFields(row.fields),
       ...(row.through === undefined ? {} : { through: row.through }),
+      ...(row.ahead === undefined ? {} : { ahead: frozenCopy(row.ahead) as StoredRow['ahead'] & {} }),
     }),
   );
 }

@@ -21,8 +21,35 @@ export interface StoredRow {
   /** How many aggregates contribute. 0 means removed: kept for its revision, and returned by no read but `readRows` and `findRows` with `removed`. */
   readonly contributors: number;
   readonly fields: Fields;
-  /** The latest event time of what ever changed it; absent when nothing timed did. Opaque to the store. */
+  /** The latest event time of what ever changed it, but for what was far ahead of its recording; absent when nothing timed did. Opaque to the store. */
   readonly through?: number;
+  /** What contributes and reaches beyond `through`, far ahead of its recording; at most 64, the latest last, absent where nothing does. Opaque to the store. */
+  readonly ahead?: readonly AheadReach[];
+}
+
+/** An aggregate, by its key text, and the event time it reaches. */
+export type AheadReach = readonly [aggregate: string, reach: number];
+
+/** A row without its key, as stores write it; what is not known is left out at the end. */
+export type PackedRow = readonly [
+  revision: number,
+  contributors: number,
+  fields: Fields,
+  through?: number | null,
+  ahead?: readonly AheadReach[],
+];
+
+/** For stores that keep a row as one text. */
+export function packRow({ revision, contributors, fields, through, ahead }: StoredRow): PackedRow {
+  if (ahead !== undefined) return [revision, contributors, fields, through ?? null, ahead];
+  return through === undefined ? [revision, contributors, fields] : [revision, contributors, fields, through];
+}
+
+/** The row that was packed, now or by an earlier version. */
+export function unpackRow(key: string, packed: PackedRow): StoredRow {
+  const [revision, contributors, fields, through, ahead] = packed;
+  const row = through === undefined || through === null ? {} : { through };
+  return { key, revision, contributors, fields, ...row, ...(ahead === undefined ? {} : { ahead }) };
 }
 
 /** What one aggregate adds to a view, and the engine's notes on it (the end of its history as folded, a parking). Opaque to the store. */

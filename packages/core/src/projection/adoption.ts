@@ -13,6 +13,7 @@ import type { CheckpointStore, OwnerRow } from '../ports/checkpoint-store.js';
 import type { Clock } from '../ports/clock.js';
 import type { EventFeed } from '../ports/event-feed.js';
 import type { ChangeRecord, Fields, StoredRow, ViewRef, ViewStore } from '../ports/view-store.js';
+import { rowReaching } from './ahead.js';
 import { ownerNameOf, viewRefOf, type Generation } from './generations.js';
 import { emptyOf, type FieldModel } from './merge.js';
 import type { Track } from './track.js';
@@ -136,16 +137,14 @@ function takeOver(
   const same = before === null || after === null ? before === after : canonicalJson(before) === canonicalJson(after);
   // A row that only the new one had, and has no more, was seen by nobody.
   const revision = old === undefined ? (after === null ? made!.revision : 1) : old.revision + (same ? 0 : 1);
-  const through = Math.max(old?.through ?? Number.NEGATIVE_INFINITY, made?.through ?? Number.NEGATIVE_INFINITY);
   const empty: Record<string, WireValue> = {};
   if (made === undefined) for (const field of fields) empty[field.name] = emptyOf(field);
-  const row: StoredRow = {
-    key,
-    revision,
-    contributors: made?.contributors ?? 0,
-    fields: made?.fields ?? empty,
-    ...(through === Number.NEGATIVE_INFINITY ? {} : { through }),
-  };
+  // How far it reaches is the new one's: it was made of all that counts, the old one may hold what was withdrawn since.
+  const row = rowReaching(
+    { key, revision, contributors: made?.contributors ?? 0, fields: made?.fields ?? empty },
+    made?.through ?? Number.NEGATIVE_INFINITY,
+    made?.ahead,
+  );
   return { row, change: same ? undefined : { key, revision, retract: before, assert: after, cause: [] } };
 }
 
@@ -183,7 +182,7 @@ export async function adopt(
     const changes: ChangeRecord[] = [];
     for (const [before, made] of page) {
       const { row, change } = takeOver(track.model.fields, before, made);
-      if (made === undefined || row.revision !== made.revision || row.through !== made.through) written.push(row);
+      if (made === undefined || row.revision !== made.revision) written.push(row);
       if (row.contributors > 0) rows++;
       if (change === undefined) continue;
       changes.push(change);

@@ -6,12 +6,14 @@
  */
 import { canonicalJson } from '../model/canonical-json.js';
 import { aggregateKeyText, type AggregateKey, type WireValue } from '../model/event.js';
-import type { ChangeRecord, IndexEntry, StoredContribution, StoredRow, ViewRef } from '../ports/view-store.js';
+import type { ChangeRecord, Fields, IndexEntry, StoredContribution, StoredRow, ViewRef } from '../ports/view-store.js';
 import { Findings, shortText, type AuditFinding, type AuditProgress, type ViewAuditCounts } from './audit-report.js';
+import { AHEAD_MAX, AHEAD_MS, reachAt, RowAhead, rowReaching, sameAhead, type Reach } from './ahead.js';
 import {
   decodeContribution,
   encodeContribution,
   NOTHING,
+  RowPlaces,
   sameContribution,
   type Contribution,
 } from './contribution.js';
@@ -52,9 +54,24 @@ interface Suspects {
   readonly rows: Set<string>;
   /** By row: fields with index entries that have no index. */
   readonly fields: Map<string, Set<string>>;
+  /** By row: aggregates that reach far ahead in it, and are not known there. */
+  readonly ahead: Map<string, AggregateKey[]>;
+}
+
+/** What an aggregate should add, undefined where it throws, and how far it reaches with that. */
+interface Expected {
+  readonly contribution: Contribution | undefined;
+  readonly reach: Reach | undefined;
 }
 
 const textOf = ({ tenant, type, id }: AggregateKey): string => aggregateKeyText(tenant, type, id);
+
+/** The aggregate of a key text; undefined for what is none. */
+function keyOf(text: unknown): AggregateKey | undefined {
+  const parts = typeof text === 'string' ? text.split('\u0000') : [];
+  const [tenant, type, id] = parts;
+  return parts.length === 3 ? { tenant: tenant!, type: type!, id: id! } : undefined;
+}
 
 /** A stored contribution as the engine would read it; what it could not read is as good as wrong. */
 function decoded(value: WireValue | undefined, width: number): Contribution | undefined {
@@ -65,6 +82,10 @@ function decoded(value: WireValue | undefined, width: number): Contribution | un
   } catch {
     return undefined;
   }
+}
+
+function shownRow(contributors: number, fields: Fields, ahead: StoredRow['ahead']): WireValue {
+  return { contributors, fields, ...(ahead === undefined ? {} : { ahead }) };
 }
 
 class ViewAuditor {
@@ -97,15 +118,16 @@ class ViewAuditor {
   }
 
   /** What each aggregate should add where the track stands; undefined where it is thrown. */
-  private async expectedOf(track: Track, keys: readonly AggregateKey[]): Promise<(Contribution | undefined)[]> {
+  private async expectedOf(track: Track, keys: readonly AggregateKey[]): Promise<Expected[]> {
     const parked = await this.parked();
-    const expected: (Contribution | undefined)[] = [];
+    const expected: Expected[] = [];
     for (const key of keys) {
       const one: Touched = { text: textOf(key), key, facts: [] };
-      if (parked.has(one.text) || !isWanted(this.model, key)) expected.push(NOTHING);
-      else {
-        const { computed } = await foldContribution(this.parts, track, one, track.position);
-        expected.push(computed instanceof Error ? undefined : computed);
+      if (parked.has(one.text) || !isWanted(this.model, key)) {
+        expected.push({ contribution: NOTHING, reach: undefined });
+      } else {
+        const { computed, reach } = await foldContribution(this.parts, track, one, track.position);
+        expected.push({ contribution: computed instanceof Error ? undefined : computed, reach });
       }
       const rest = this.turns.next();
       if (rest !== undefined) await rest;
@@ -114,16 +136,58 @@ class ViewAuditor {
   }
 
   /** Those whose stored contribution is not what their history comes to, as far as this view stands still. */
-  async differing(keys: readonly AggregateKey[]): Promise<AggregateKey[]> {
+  async differing(keys: readonly AggregateKey[], suspects: Suspects): Promise<AggregateKey[]> {
     const checkpoint = await this.parts.views.readCheckpoint(this.ref);
     if (checkpoint === undefined) return [];
     const stored = await this.parts.views.readContributions(this.ref, keys);
     const expected = await this.expectedOf(this.reader(checkpoint), keys);
+    for (let i = 0; i < keys.length; i++) await this.noteAhead(keys[i]!, expected[i]!, suspects);
     return keys.filter((_, i) => {
       const found = decoded(stored[i], this.width);
+      const { contribution } = expected[i]!;
       // What throws now and is not parked: a difference, too.
-      return found === undefined || expected[i] === undefined || !sameContribution(found, expected[i]!, this.width);
+      return found === undefined || contribution === undefined || !sameContribution(found, contribution, this.width);
     });
+  }
+
+  /** Rows that do not know of an aggregate that it reaches far ahead in them. */
+  private async noteAhead(key: AggregateKey, { contribution, reach }: Expected, suspects: Suspects): Promise<void> {
+    if (contribution === undefined || reach === undefined) return;
+    const near = this.parts.clock.now() + AHEAD_MS;
+    const reached = new Map<string, number>();
+    for (let at = 1; at < contribution.length; at += this.width + 1) {
+      const one = reachAt(reach, at, this.width);
+      if (one !== undefined && one > near) reached.set(contribution[at] as string, one);
+    }
+    if (reached.size === 0) return;
+    const text = textOf(key);
+    for (const row of await this.parts.views.readRows(this.ref, [...reached.keys()])) {
+      if (row === undefined || row.contributors === 0 || suspects.rows.size >= SUSPECTS_MAX) continue;
+      const known = row.ahead?.find(([aggregate]) => aggregate === text)?.[1] ?? Number.NEGATIVE_INFINITY;
+      if (Math.max(row.through ?? known, known) >= reached.get(row.key)!) continue;
+      suspects.rows.add(row.key);
+      const all = suspects.ahead.get(row.key);
+      if (all === undefined) suspects.ahead.set(row.key, [key]);
+      else if (all.length <= AHEAD_MAX) all.push(key);
+    }
+  }
+
+  /** What of a row reaches far ahead where the track stands: of what it says itself, and of others that were found to. */
+  private async aheadOf(track: Track, row: StoredRow, others: readonly AggregateKey[] = []): Promise<StoredRow> {
+    const keys = new Map(others.map((key) => [textOf(key), key]));
+    for (const [text] of row.ahead ?? []) {
+      const key = keyOf(text);
+      if (key !== undefined) keys.set(text, key);
+    }
+    const right = new RowAhead(undefined);
+    const expected = await this.expectedOf(track, [...keys.values()]);
+    for (const [i, text] of [...keys.keys()].entries()) {
+      const { contribution = NOTHING, reach } = expected[i]!;
+      const at = new RowPlaces(contribution, this.width).of(row.key, 1);
+      if (at !== -1) right.take(text, reachAt(reach, at, this.width), true, Number.NEGATIVE_INFINITY);
+    }
+    const { through, ahead } = right.kept(row.through ?? Number.NEGATIVE_INFINITY);
+    return rowReaching(row, through, ahead);
   }
 
   /** All contributions, and those that only the view has. */
@@ -135,7 +199,7 @@ class ViewAuditor {
     let after: AggregateKey | undefined;
     const note = async (keys: readonly AggregateKey[]): Promise<void> => {
       for (let at = 0; at < keys.length && !signal.aborted; at += AT_ONCE) {
-        for (const key of await this.differing(keys.slice(at, at + AT_ONCE))) {
+        for (const key of await this.differing(keys.slice(at, at + AT_ONCE), suspects)) {
           if (suspects.aggregates.size < SUSPECTS_MAX) suspects.aggregates.set(textOf(key), key);
         }
       }
@@ -246,6 +310,9 @@ class ViewAuditor {
     suspects: Suspects,
   ): Promise<number> {
     const { views } = this.parts;
+    const checkpoint = await views.readCheckpoint(this.ref);
+    if (checkpoint === undefined) return 0;
+    const reader = this.reader(checkpoint);
     let done = 0;
     let from: string | undefined;
     const suspect = (key: string): void => {
@@ -259,6 +326,9 @@ class ViewAuditor {
         done++;
         const right = merged.get(row.key);
         if (!this.isRight(row, right) || !(await this.indexIsRight(row.key, right))) suspect(row.key);
+        else if (row.ahead !== undefined && !sameAhead(row.ahead, (await this.aheadOf(reader, row)).ahead)) {
+          suspect(row.key);
+        }
         merged.delete(row.key);
       }
       this.options.onProgress({ part: 'rows', view: this.model.name, done });
@@ -323,8 +393,9 @@ class ViewAuditor {
       const expected = await this.expectedOf(reader, some);
       for (let i = 0; i < some.length; i++) {
         const found = decoded(stored[i], this.width);
-        const should = expected[i] ?? NOTHING;
-        if (found !== undefined && expected[i] !== undefined && sameContribution(found, should, this.width)) continue;
+        const { contribution } = expected[i]!;
+        const should = contribution ?? NOTHING;
+        if (found !== undefined && contribution !== undefined && sameContribution(found, should, this.width)) continue;
         const key = some[i]!;
         right.set(textOf(key), should);
         for (const rows of [found ?? NOTHING, should]) {
@@ -337,7 +408,7 @@ class ViewAuditor {
           view,
           aggregate: key,
           found: shortText(stored[i] ?? 'nothing'),
-          expected: expected[i] === undefined ? 'it throws, and is not parked' : shortText(should),
+          expected: contribution === undefined ? 'it throws, and is not parked' : shortText(should),
           mended: 'no',
         });
       }
@@ -353,18 +424,21 @@ class ViewAuditor {
       const [row] = await views.readRows(this.ref, [key]);
       const should = merged!.get(key);
       const entries = await this.indexDifference(key, should, suspects.fields.get(key));
-      if (!this.isRight(row, should)) {
-        const live = row !== undefined && row.contributors > 0;
+      const live = row !== undefined && row.contributors > 0;
+      const reaching =
+        row === undefined || should === undefined ? row : await this.aheadOf(reader, row, suspects.ahead.get(key));
+      if (!this.isRight(row, should) || !sameAhead(row?.ahead, reaching?.ahead)) {
         const made = should?.values ?? new MergedRow(this.model.fields, false).values;
         const revision = (row?.revision ?? 0) + 1;
         const same = live && should !== undefined && canonicalJson(row.fields) === canonicalJson(made);
-        rows.push({
+        const mended = {
           key,
           revision: same ? row.revision : revision,
           contributors: should?.contributors ?? 0,
           fields: made,
-          ...(row?.through === undefined ? {} : { through: row.through }),
-        });
+        };
+        const ahead = should === undefined ? undefined : reaching?.ahead;
+        rows.push(rowReaching(mended, reaching?.through ?? Number.NEGATIVE_INFINITY, ahead));
         const retract = live ? row.fields : null;
         const assert = should === undefined ? null : made;
         if (!same) changes.push({ key, revision, retract, assert, cause: [] });
@@ -372,8 +446,8 @@ class ViewAuditor {
           kind: should === undefined ? 'orphan-row' : live ? 'row' : 'missing-row',
           view,
           row: key,
-          found: live ? shortText({ contributors: row.contributors, fields: row.fields }) : 'nothing',
-          expected: should === undefined ? 'nothing' : shortText({ contributors: should.contributors, fields: made }),
+          found: live ? shortText(shownRow(row.contributors, row.fields, row.ahead)) : 'nothing',
+          expected: should === undefined ? 'nothing' : shortText(shownRow(should.contributors, made, ahead)),
           mended: 'no',
         });
       }
@@ -445,7 +519,7 @@ export async function auditView(
   // Nobody here has the code that made it: it is being built anew.
   if (generationOf(ref.version).version !== model.version) return counts;
   const auditor = new ViewAuditor(parts, model, ref, turns, options);
-  const suspects: Suspects = { aggregates: new Map(), rows: new Set(), fields: new Map() };
+  const suspects: Suspects = { aggregates: new Map(), rows: new Set(), fields: new Map(), ahead: new Map() };
   let aggregates = 0;
   let rows = 0;
   if (only === undefined) {
@@ -454,7 +528,7 @@ export async function auditView(
   } else {
     const wanted = only.filter((key) => isWanted(model, key));
     aggregates = wanted.length;
-    for (const key of await auditor.differing(wanted)) suspects.aggregates.set(textOf(key), key);
+    for (const key of await auditor.differing(wanted, suspects)) suspects.aggregates.set(textOf(key), key);
   }
   let unjudged = 0;
   if (suspects.aggregates.size + suspects.rows.size > 0 && !options.signal.aborted) {

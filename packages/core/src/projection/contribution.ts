@@ -73,10 +73,14 @@ export class ContributionBuilder {
   private readonly places: RowPlaces;
   private changed = false;
 
-  /** @param before what it adds to */
+  /**
+   * @param before what it adds to
+   * @param reaches filled, where given: by row the latest event time that was added
+   */
   constructor(
     private readonly fields: readonly FieldModel[],
     private readonly before: Contribution,
+    private readonly reaches?: (number | undefined)[],
   ) {
     this.rows = before.length === 0 ? [fields.length] : before.slice();
     this.places = new RowPlaces(this.rows, fields.length);
@@ -84,20 +88,26 @@ export class ContributionBuilder {
 
   /**
    * Checks and encodes rows, adding them where the same row was given before.
+   * @param eventTime of what gives them, for `reaches`
    * @throws HandlerError `PROJECTION_FAILED`
    */
-  add(rows: unknown, time: TimeOrder, aggregate: string): void {
+  add(rows: unknown, time: TimeOrder, aggregate: string, eventTime = Number.NEGATIVE_INFINITY): void {
     if (rows === undefined || rows === null) return;
     if (!Array.isArray(rows)) throw shape('The rows are not an array.');
     for (const row of rows as unknown[]) {
       if (!Array.isArray(row) || typeof row[0] !== 'string' || typeof row[1] !== 'object' || row[1] === null) {
         throw shape('A row is not a pair of a key and its fields.');
       }
-      this.addRow(row[0], row[1] as Record<string, unknown>, time, aggregate);
+      const at = this.addRow(row[0], row[1] as Record<string, unknown>, time, aggregate);
+      const { reaches } = this;
+      if (reaches === undefined) continue;
+      const place = (at - 1) / (this.fields.length + 1);
+      reaches[place] = Math.max(reaches[place] ?? eventTime, eventTime);
     }
   }
 
-  private addRow(key: string, given: Record<string, unknown>, time: TimeOrder, aggregate: string): void {
+  /** @returns its place */
+  private addRow(key: string, given: Record<string, unknown>, time: TimeOrder, aggregate: string): number {
     checkRowKey(key);
     const { fields, rows } = this;
     const found = rows.length === 1 ? -1 : this.places.of(key, 1);
@@ -121,6 +131,7 @@ export class ContributionBuilder {
       const unknown = names.find((name) => !fields.some((field) => field.name === name));
       throw shape(`The row "${key}" has a field "${unknown}" that the view class does not declare.`);
     }
+    return at;
   }
 
   done(): Contribution {
@@ -176,6 +187,14 @@ function sameField(a: FieldContribution, b: FieldContribution): boolean {
   return true;
 }
 
+/** Whether two contributions add the same to the rows at these places. */
+export function sameRow(a: Contribution, at: number, b: Contribution, other: number, width: number): boolean {
+  for (let f = 1; f <= width; f++) {
+    if (!sameField(a[at + f] as FieldContribution, b[other + f] as FieldContribution)) return false;
+  }
+  return true;
+}
+
 /** Whether both add the same; the order of rows tells nothing. */
 export function sameContribution(a: Contribution, b: Contribution, width: number): boolean {
   if (a === b) return true;
@@ -183,10 +202,7 @@ export function sameContribution(a: Contribution, b: Contribution, width: number
   const places = new RowPlaces(b, width);
   for (let at = 1; at < a.length; at += width + 1) {
     const other = places.of(a[at] as string, at);
-    if (other === -1) return false;
-    for (let f = 1; f <= width; f++) {
-      if (!sameField(a[at + f] as FieldContribution, b[other + f] as FieldContribution)) return false;
-    }
+    if (other === -1 || !sameRow(a, at, b, other, width)) return false;
   }
   return true;
 }

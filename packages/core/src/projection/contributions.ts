@@ -3,11 +3,12 @@
  * Pure but for reads of the ordered index, so one event at the end, a late one and a withdrawn one are the same case.
  */
 import type { Fact, WireValue } from '../model/event.js';
-import { causeText, reachTimeOf } from '../model/correction.js';
+import { causeText } from '../model/correction.js';
 import { limits } from '../model/limits.js';
 import { compareText } from '../model/text.js';
 import type { ChangeRecord, Fields, IndexEntry, StoredRow } from '../ports/view-store.js';
-import { RowPlaces, type Contribution } from './contribution.js';
+import { AHEAD_MS, Bearing, reachAt, RowAhead, rowReaching, sameAhead, type Reach } from './ahead.js';
+import { RowPlaces, sameRow, type Contribution } from './contribution.js';
 import {
   addExactly,
   emptyOf,
@@ -24,9 +25,13 @@ import {
 /** One aggregate's change of contribution, and what caused it. */
 export interface ContributionChange {
   /** Its facts are named in the change record. */
-  readonly of: { readonly facts: readonly Fact[]; readonly reach?: number | undefined };
+  readonly of: { readonly text: string; readonly facts: readonly Fact[]; readonly judged?: boolean | undefined };
   readonly before: Contribution;
   readonly after: Contribution;
+  /** How far it reaches with what it adds now; undefined: as far as its facts, as before. */
+  readonly reach: Reach | undefined;
+  /** `reach` is that of all its history, and not of the new facts only. */
+  readonly whole: boolean;
 }
 
 interface RowWork {
@@ -36,8 +41,10 @@ interface RowWork {
   readonly added: (Map<string, WireValue> | undefined)[];
   readonly removed: (Map<string, WireValue> | undefined)[];
   readonly cause: string[];
-  /** The latest event time of what changes it, and of what comes to it. */
+  /** The latest event time of what changes it, and of what comes to it, as far as that is not far ahead. */
   through: number;
+  /** What comes to it is far ahead. */
+  isAhead: boolean;
 }
 
 /** How many causes a change record names. */
@@ -69,7 +76,7 @@ export class RowOverflow extends Error {
   }
 }
 
-function work(works: Map<string, RowWork>, key: string, fields: number, change: ContributionChange): RowWork {
+function work(works: Map<string, RowWork>, key: string, fields: number): RowWork {
   let row = works.get(key);
   if (row === undefined) {
     row = {
@@ -79,19 +86,20 @@ function work(works: Map<string, RowWork>, key: string, fields: number, change: 
       removed: new Array<undefined>(fields).fill(undefined),
       cause: [],
       through: Number.NEGATIVE_INFINITY,
+      isAhead: false,
     };
     works.set(key, row);
   }
-  const { facts } = change.of;
-  for (let i = 0; i < facts.length; i++) {
-    const time = reachTimeOf(facts[i]!);
-    if (time > row.through) row.through = time;
-  }
+  return row;
+}
+
+/** The row is changed by these facts. */
+function caused(row: RowWork, { facts }: ContributionChange['of'], near: number): void {
+  if (near > row.through) row.through = near;
   for (let i = 0; i < facts.length && row.cause.length < CAUSES_MAX; i++) {
     const cause = causeText(facts[i]!);
     if (!row.cause.includes(cause)) row.cause.push(cause);
   }
-  return row;
 }
 
 function take(row: RowWork, f: number, contribution: FieldContribution, sign: 1 | -1): void {
@@ -188,43 +196,88 @@ async function setValue(
 }
 
 /**
- * Applies changes of contributions to rows. Unchanged rows yield nothing; each changed row yields one row and one change record.
+ * Applies changes of contributions to rows. Unchanged rows yield nothing; each changed row yields one row and one change
+ * record, and one that only reaches farther, or less far ahead, yields the row.
+ * @param now the time of changes without facts
  * @throws RowOverflow when a row's bound is passed: park those aggregates and apply again
  */
 export async function applyChanges(
   fields: readonly FieldModel[],
-  changes: Iterable<ContributionChange>,
+  changes: readonly ContributionChange[],
   reader: RowReader,
+  now: number,
 ): Promise<AppliedChanges> {
   const works = new Map<string, RowWork>();
   const width = fields.length;
-  for (const change of changes) {
-    const { before, after } = change;
-    // All that an aggregate holds comes to a row with it, not only what is new.
-    const { reach } = change.of;
+  const bearing = new Bearing();
+  for (const { of, before, after, reach } of changes) {
+    const { near, recordedAt, everywhere } = bearing.of(of, now);
     const inAfter = new RowPlaces(after, width);
     for (let at = 1; at < before.length; at += width + 1) {
       const key = before[at] as string;
-      const row = work(works, key, width, change);
-      if (inAfter.of(key, at) === -1) row.contributors--;
+      if (inAfter.of(key, at) !== -1) continue;
+      const row = work(works, key, width);
+      caused(row, of, near);
+      row.contributors--;
       for (let f = 0; f < width; f++) take(row, f, before[at + 1 + f] as FieldContribution, -1);
     }
     const inBefore = new RowPlaces(before, width);
     for (let at = 1; at < after.length; at += width + 1) {
       const key = after[at] as string;
-      const row = work(works, key, width, change);
-      if (reach !== undefined && reach > row.through) row.through = reach;
-      if (inBefore.of(key, at) === -1) row.contributors++;
+      const was = inBefore.of(key, at);
+      const isSame = was !== -1 && sameRow(before, was, after, at, width);
+      if (isSame && !everywhere) continue;
+      const row = work(works, key, width);
+      // All that an aggregate holds comes to a row with it, not only what is new.
+      const reached = reachAt(reach, at, width) ?? Number.NEGATIVE_INFINITY;
+      if (reached > recordedAt + AHEAD_MS) row.isAhead = true;
+      else if (reached > row.through) row.through = reached;
+      if (isSame) continue;
+      caused(row, of, near);
+      if (was === -1) row.contributors++;
+      else for (let f = 0; f < width; f++) take(row, f, before[was + 1 + f] as FieldContribution, -1);
       for (let f = 0; f < width; f++) take(row, f, after[at + 1 + f] as FieldContribution, 1);
     }
   }
   const keys = [...works.keys()];
   const stored = await reader.rows(keys);
+  const ahead = aheadOf(changes, works, stored, width, now);
   const applied: AppliedChanges = { rows: [], changes: [], indexAdd: [], indexRemove: [] };
   for (let i = 0; i < keys.length; i++) {
-    await applyRow(fields, keys[i]!, works.get(keys[i]!)!, stored[i], reader, applied);
+    const key = keys[i]!;
+    await applyRow(fields, key, works.get(key)!, stored[i], ahead?.get(key), reader, applied);
   }
   return applied;
+}
+
+/** Of the rows that hold, or get, something far ahead what that is now; undefined where none does, as mostly. */
+function aheadOf(
+  changes: readonly ContributionChange[],
+  works: ReadonlyMap<string, RowWork>,
+  stored: readonly (StoredRow | undefined)[],
+  width: number,
+  now: number,
+): ReadonlyMap<string, RowAhead> | undefined {
+  let rows: Map<string, RowAhead> | undefined;
+  let i = 0;
+  for (const [key, { isAhead }] of works) {
+    const known = stored[i++]?.ahead;
+    if (isAhead || known !== undefined) (rows ??= new Map()).set(key, new RowAhead(known));
+  }
+  if (rows === undefined) return undefined;
+  const bearing = new Bearing();
+  for (const { of, before, after, reach, whole } of changes) {
+    const { recordedAt } = bearing.of(of, now);
+    const inAfter = new RowPlaces(after, width);
+    for (let at = 1; at < before.length; at += width + 1) {
+      const key = before[at] as string;
+      if (inAfter.of(key, at) === -1) rows.get(key)?.take(of.text, undefined, true, recordedAt);
+    }
+    for (let at = 1; at < after.length; at += width + 1) {
+      rows.get(after[at] as string)?.take(of.text, reachAt(reach, at, width), whole, recordedAt);
+    }
+  }
+  return rows;
 }
 
 async function applyRow(
@@ -232,6 +285,7 @@ async function applyRow(
   key: string,
   row: RowWork,
   stored: StoredRow | undefined,
+  rowAhead: RowAhead | undefined,
   reader: RowReader,
   applied: AppliedChanges,
 ): Promise<void> {
@@ -265,20 +319,20 @@ async function applyRow(
     }
     next[field.name] = value;
   }
+  let through = Math.max(stored?.through ?? Number.NEGATIVE_INFINITY, row.through);
+  let ahead = stored?.ahead;
+  if (rowAhead !== undefined) ({ through, ahead } = rowAhead.kept(through));
   if (!changed) {
-    // Who contributes may change without the row's value: keep the count, say nothing.
-    if (stored !== undefined && contributors !== stored.contributors) applied.rows.push({ ...stored, contributors });
+    // Who contributes, and how far that reaches, may change without the row's value: keep it, say nothing.
+    if (stored === undefined) return;
+    const reaches = through > (stored.through ?? Number.NEGATIVE_INFINITY) || !sameAhead(ahead, stored.ahead);
+    if (reaches || contributors !== stored.contributors) {
+      applied.rows.push(rowReaching({ ...stored, contributors }, through, ahead));
+    }
     return;
   }
   const revision = (stored?.revision ?? 0) + 1;
-  const through = Math.max(stored?.through ?? Number.NEGATIVE_INFINITY, row.through);
-  applied.rows.push({
-    key,
-    revision,
-    contributors,
-    fields: next,
-    ...(through === Number.NEGATIVE_INFINITY ? {} : { through }),
-  });
+  applied.rows.push(rowReaching({ key, revision, contributors, fields: next }, through, ahead));
   applied.changes.push({
     key,
     revision,

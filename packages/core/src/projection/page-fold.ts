@@ -8,7 +8,7 @@ import type { Position } from '../model/position.js';
 import type { EventStore } from '../ports/event-store.js';
 import { NOTHING } from './contribution.js';
 import type { FoldCache, Folded } from './fold-cache.js';
-import { contributionFromStore, isUserError } from './parked.js';
+import { foldContribution, isUserError } from './parked.js';
 import type { Touched } from './touched.js';
 import { asError, type Computed, type Track } from './track.js';
 
@@ -49,18 +49,24 @@ export async function foldPage(
   for (const one of touched) {
     const model = from.registry.find(one.key.type);
     let folding = false;
+    one.judged = model !== undefined && model.conflicts !== 'both';
     for (const part of parts) {
       if (!part.track.wants(one.key)) continue;
       if (part.track.parked.size > 0 && part.track.parked.has(one.text)) {
         part.held.push(one);
         continue;
       }
-      part.touched.push(one);
-      if (part.track.model.rowsOf !== undefined) folding = true;
-      else {
-        // Added to what was there, unless the new events change what others mean.
-        const again = corrected?.has(one) === true;
-        part.computed.push(again ? await contributionFromStore(from, part.track, one, upTo) : undefined);
+      if (part.track.model.rowsOf !== undefined) {
+        part.touched.push(one);
+        folding = true;
+      } else if (corrected?.has(one) === true) {
+        const { computed, reach } = await foldContribution(from, part.track, one, upTo);
+        part.touched.push({ ...one, reach });
+        part.computed.push(computed);
+      } else {
+        // Added to what was there: the new events do not change what others mean.
+        part.touched.push(one);
+        part.computed.push(undefined);
       }
     }
     // A state that misses these facts must not be found by a projection that joins, or is released, later.

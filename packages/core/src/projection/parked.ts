@@ -9,6 +9,7 @@ import type { Clock } from '../ports/clock.js';
 import type { EventStore } from '../ports/event-store.js';
 import { readEffective } from '../query/effective-history.js';
 import { foldHistory, type FoldedHistory } from '../query/fold-history.js';
+import type { Reach } from './ahead.js';
 import { NOTHING, type Contribution } from './contribution.js';
 import type { Touched } from './touched.js';
 import { asError, type Computed, type Track } from './track.js';
@@ -69,25 +70,18 @@ export async function firstAfter(
   return undefined;
 }
 
-/** What one aggregate adds to a view, folded from its whole effective history up to a place. Trouble of the store is thrown. */
-export async function contributionFromStore(
-  parts: Omit<ParkedParts, 'clock'>,
-  track: Track,
-  one: Touched,
-  upTo: Position = track.position,
-): Promise<Computed> {
-  return (await foldContribution(parts, track, one, upTo)).computed;
-}
-
 /** What one history adds, and what of it was folded. */
 export interface FoldedContribution {
   readonly computed: Computed;
-  /** The latest event time; -Infinity of nothing. */
-  readonly reach: number;
+  /** How far it reaches; -Infinity of nothing. */
+  readonly reach: Reach;
   readonly events: number;
 }
 
-/** The same, with the latest event time and the number of the events that were folded. A promise only where the store waits. */
+/**
+ * What one aggregate adds to a view, folded from its whole effective history up to a place, how far it reaches, and the number
+ * of events that were folded. A promise only where the store waits. Trouble of the store is thrown.
+ */
 export function foldContribution(
   parts: Omit<ParkedParts, 'clock'>,
   track: Track,
@@ -147,14 +141,12 @@ async function foldEvents(
   upTo: Position,
 ): Promise<FoldedContribution> {
   let computed: Contribution = NOTHING;
-  let reach = Number.NEGATIVE_INFINITY;
+  const reach: (number | undefined)[] = [];
   let events = 0;
   try {
     for await (const page of readEffective(parts.store, model?.conflicts ?? 'both', key, { upTo })) {
-      computed = track.fromEvents(computed, page, text);
+      computed = track.fromEvents(computed, page, text, reach);
       events += page.length;
-      // In order of time: the last of a page is its latest.
-      reach = page.at(-1)?.eventTime ?? reach;
     }
   } catch (error) {
     return parkedBy(error);

@@ -4,7 +4,8 @@
  */
 import type { WireValue } from '../model/event.js';
 import { compareText } from '../model/text.js';
-import type { Fields, StoredRow } from '../ports/view-store.js';
+import type { AheadReach, Fields, StoredRow } from '../ports/view-store.js';
+import { rowReaching } from './ahead.js';
 import {
   addExactly,
   emptyOf,
@@ -59,17 +60,20 @@ export function mergeRows(
 ): StoredRow | undefined {
   let revision = 0;
   let contributors = 0;
-  let through: number | undefined;
+  let through = Number.NEGATIVE_INFINITY;
+  const ahead: AheadReach[] = [];
   const live: Fields[] = [];
   for (const part of parts) {
     if (part === undefined) continue;
     revision += part.revision;
     contributors += part.contributors;
-    if (part.through !== undefined) through = Math.max(through ?? part.through, part.through);
+    if (part.through !== undefined) through = Math.max(through, part.through);
+    // No aggregate is in two shares.
+    if (part.ahead !== undefined) ahead.push(...part.ahead);
     if (part.contributors > 0) live.push(part.fields);
   }
   if (revision === 0) return undefined;
   const empty = (): Fields => Object.fromEntries(fields.map((field) => [field.name, emptyOf(field)]));
   const row = { key, revision, contributors, fields: mergeFields(fields, live) ?? empty() };
-  return through === undefined ? row : { ...row, through };
+  return rowReaching(row, through, ahead.length === 0 ? undefined : ahead.sort((a, b) => a[1] - b[1]));
 }

@@ -1,6 +1,7 @@
 /** The aggregates of a page, each with its facts; their keys are made once and known again by later pages. */
 import { aggregateKeyText, type AggregateKey, type Fact } from '../model/event.js';
 import { isReserved } from '../time/source-facts.js';
+import type { Reach } from './ahead.js';
 
 /** Keys remembered, about 250 bytes each; up to twice as many before the older half goes. */
 const KEYS_KEPT = 20_000;
@@ -12,7 +13,9 @@ export interface Touched {
   /** New facts in feed order. */
   readonly facts: Fact[];
   /** The latest event time of its history as it counts, where it was folded; undefined: that of the facts. */
-  reach?: number | undefined;
+  reach?: Reach | undefined;
+  /** The conflict policy may have left out what counted before. */
+  judged?: boolean | undefined;
 }
 
 interface Known {
@@ -44,7 +47,9 @@ export class TouchedAggregates {
         continue;
       }
       known.page = page;
-      touched.push((known.touched = { text: known.text, key: known.key, facts: [fact], reach: undefined }));
+      touched.push(
+        (known.touched = { text: known.text, key: known.key, facts: [fact], reach: undefined, judged: undefined }),
+      );
     }
     if (this.young.size > KEYS_KEPT) {
       this.old = this.young;

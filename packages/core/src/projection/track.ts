@@ -29,6 +29,7 @@ import type { Folded } from './fold-cache.js';
 import { orderOfNumber, orderOfText, type TimeOrder } from './merge.js';
 import { ownerNameOf, viewRefOf, type Generation } from './generations.js';
 import { Settlement, SETTLEMENT_NOTES } from '../time/settlement.js';
+import { Bearing, isFarAhead, type Reach } from './ahead.js';
 import { OwnCache } from './own-cache.js';
 import { copyState } from './copy-state.js';
 import type { Note } from './packed-notes.js';
@@ -184,12 +185,17 @@ export class Track {
     return rows.done();
   }
 
-  /** The event form: what these facts add to what was there. */
-  fromEvents(before: Contribution, facts: readonly Fact[], text: string): Contribution {
-    const rows = new ContributionBuilder(this.model.fields, before);
+  /** The event form: what these facts add to what was there. @param reaches filled, where given: how far each row reaches with them */
+  fromEvents(
+    before: Contribution,
+    facts: readonly Fact[],
+    text: string,
+    reaches?: (number | undefined)[],
+  ): Contribution {
+    const rows = new ContributionBuilder(this.model.fields, before, reaches);
     for (const fact of facts) {
       const given = this.model.rowsOfEvent!(fact);
-      if (given !== undefined && given !== null) rows.add(given, this.timeOfEvent(fact), text);
+      if (given !== undefined && given !== null) rows.add(given, this.timeOfEvent(fact), text, fact.eventTime);
     }
     return rows.done();
   }
@@ -228,23 +234,36 @@ export class Track {
     const known = this.contributionsOf(touched);
     const before = known instanceof Promise ? await known : known;
     const results: Computed[] = new Array<Computed>(touched.length);
+    /** Of the event form: how far rows reach with new facts that are far ahead. */
+    let news: Map<Touched, Reach> | undefined;
+    const byEvent = this.model.rowsOf === undefined;
     for (let i = 0; i < touched.length; i++) {
-      const made = computed?.[i];
-      const result = made ?? (this.model.rowsOf === undefined ? this.added(touched[i]!, before[i]!) : before[i]!);
-      results[i] = result;
-      if (result instanceof Error) failed(touched[i]!, result);
+      const one = touched[i]!;
+      let result = computed?.[i];
+      if (result === undefined && byEvent) {
+        const reaches: (number | undefined)[] | undefined = one.facts.some(isFarAhead) ? [] : undefined;
+        if (reaches !== undefined) (news ??= new Map()).set(one, reaches);
+        result = this.added(one, before[i]!, reaches);
+      }
+      results[i] = result ??= before[i]!;
+      if (result instanceof Error) failed(one, result);
     }
+    const bearing = new Bearing();
     const width = this.model.fields.length;
     for (;;) {
       const changes: StepChange[] = [];
       for (let i = 0; i < touched.length; i++) {
         const result = results[i]!;
         const after = result instanceof Error ? NOTHING : result;
-        if (sameContribution(before[i]!, after, width)) continue;
-        changes.push({ of: touched[i]!, before: before[i]!, after });
+        const of = touched[i]!;
+        if (sameContribution(before[i]!, after, width) && (after.length === 0 || !bearing.of(of, now).everywhere))
+          continue;
+        // A history that is folded for others of the step, too, says nothing of one row of the event form.
+        const whole = byEvent ? typeof of.reach === 'object' : of.reach !== undefined;
+        changes.push({ of, before: before[i]!, after, reach: whole ? of.reach : news?.get(of), whole });
       }
       try {
-        const applied = await applyChanges(this.model.fields, changes, this.reader);
+        const applied = await applyChanges(this.model.fields, changes, this.reader, now);
         const settlement = await this.settle(touched, results, held, time, next, firstAfter);
         await this.write(touched, results, changes, applied, settlement, time, next, now, extras);
         return;
@@ -259,9 +278,9 @@ export class Track {
     }
   }
 
-  private added(one: Touched, before: Contribution): Computed {
+  private added(one: Touched, before: Contribution, reaches: (number | undefined)[] | undefined): Computed {
     try {
-      return this.fromEvents(before, one.facts, one.text);
+      return this.fromEvents(before, one.facts, one.text, reaches);
     } catch (error) {
       return asError(error);
     }
@@ -409,6 +428,7 @@ export class Track {
 
 function weightOfRow(row: StoredRow): number {
   let weight = 200 + row.key.length;
+  for (const [aggregate] of row.ahead ?? []) weight += 100 + aggregate.length;
   for (const value of Object.values(row.fields)) {
     weight += typeof value === 'string' ? 24 + value.length : Array.isArray(value) ? 24 + 40 * value.length : 24;
   }

@@ -7,6 +7,7 @@ import type { Clock } from '../ports/clock.js';
 import type { EventFeed } from '../ports/event-feed.js';
 import type { Fields, FindOptions, StoredChange, StoredRow, ViewRef, ViewStore } from '../ports/view-store.js';
 import { TAKEN_FROM, type TakenFrom } from './adoption.js';
+import { reachesBeyond } from './ahead.js';
 import { currentView, viewRefOf } from './generations.js';
 import { countOf, sequencesOf, tokenOf } from './change-token.js';
 import { shownOf } from './merge.js';
@@ -27,8 +28,9 @@ export interface ViewRow<V> {
   /** Grows by one with each change of this row, also over a removal. */
   readonly revision: number;
   /**
-   * True while it holds what is not settled yet: an event above `settledUpTo`. One that was withdrawn or moved since then still
-   * counts, until `settledUpTo` passes where it was. A settled row changes by stragglers and corrections only.
+   * True while it holds what is not settled yet: an event above `settledUpTo` that counts in it. One that was withdrawn or moved
+   * counts at most until `settledUpTo` passes where it was, and not at all where it was far ahead of its recording, as of a
+   * wrong clock. A settled row changes by stragglers and corrections only.
    */
   readonly provisional: boolean;
 }
@@ -372,7 +374,7 @@ export class StoredView<V extends object> extends View<V> {
       key: row.key,
       value: this.shown(row.fields)!,
       revision: row.revision,
-      provisional: row.through !== undefined && row.through > settled,
+      provisional: reachesBeyond(row, settled),
     };
   }
 

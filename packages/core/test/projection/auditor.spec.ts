@@ -1,6 +1,14 @@
 /** What is planted is found, whatever it is, and mended so that a second audit finds nothing and who follows changes agrees. */
 import { describe, expect, it } from 'vitest';
-import { Auditor, Fact, ViewMirror, type AuditFindingKind, type EventStore, type ViewCommit } from '@concursus/core';
+import {
+  Auditor,
+  Fact,
+  ViewMirror,
+  type AuditFindingKind,
+  type EventStore,
+  type StoredRow,
+  type ViewCommit,
+} from '@concursus/core';
 import { bulb, input, opened, plant, tampered, VIEW } from './audit-support.js';
 import { ByRoom, Cell } from './rooms.js';
 import { T, type World } from './support.js';
@@ -130,6 +138,34 @@ describe('a full audit', () => {
       if (mirror.sequence === last) break;
     }
     expect(Object.fromEntries(mirror.rows())).toEqual(await rows());
+    await close();
+  });
+
+  it('finds and mends what a row says of reports that are far ahead', async () => {
+    const { w, auditor, view, close } = await opened();
+    await view.caughtUp(await w.bus.record([input(0, 'switchedOn', 3e12), input(2, 'switchedOn', 3e12 + 1)]));
+    expect((await auditor.audit()).findings).toEqual([]);
+    const [row] = await w.ports.viewStore.readRows(VIEW, ['hall']);
+    const [first, second] = row!.ahead!;
+    const { ahead: _, ...unknowing } = row!;
+    const wrong: StoredRow[] = [
+      unknowing,
+      { ...row!, ahead: [first!] },
+      { ...row!, ahead: [second!, first!] },
+      { ...row!, ahead: [first!, [second![0], second![1] + 1]] },
+      { ...row!, ahead: [...row!.ahead!, ['\u0000bulb\u0000b1', T + 4e12]] },
+      { ...row!, ahead: [...row!.ahead!, ['nobody', T + 4e12]] },
+    ];
+    for (const planted of wrong) {
+      await plant(w, { rows: [planted] });
+      const last = await view.lastChange();
+      expect((await auditor.audit({ mend: true })).findings).toMatchObject([
+        { kind: 'row', row: 'hall', mended: 'commit' },
+      ]);
+      expect((await auditor.audit()).findings).toEqual([]);
+      expect(await w.ports.viewStore.readRows(VIEW, ['hall'])).toEqual([row]);
+      expect(await view.lastChange()).toBe(last);
+    }
     await close();
   });
 
