@@ -96,9 +96,11 @@ export class BucketGrowth {
 
   /**
    * The shards of facts of one aggregate. Buckets of the directory that get wider do so before this resolves.
+   * @param beside others fill them, too: how full they are is read again
    * @throws UnavailableError; some may be wider then
    */
-  async place(key: AggregateKey, facts: readonly LoggedFact[], directory: Directory): Promise<Placed> {
+  async place(key: AggregateKey, facts: readonly LoggedFact[], directory: Directory, beside = false): Promise<Placed> {
+    if (beside) for (const bucket of directory.values()) bucket.filled = undefined;
     const shards: number[] = [];
     const marks: Statement[] = [];
     const fresh: Directory = new Map();
@@ -106,7 +108,8 @@ export class BucketGrowth {
       const number = this.placement.bucketOf(key.type, fact.eventTime);
       let bucket = directory.get(number) ?? fresh.get(number);
       if (bucket === undefined) {
-        fresh.set(number, (bucket = { width: 1, listed: undefined, filled: { rows: 0, bytes: 0 } }));
+        const filled = beside ? undefined : { rows: 0, bytes: 0 };
+        fresh.set(number, (bucket = { width: 1, listed: undefined, filled }));
       }
       const bytes = bytesOf(fact);
       const weight = Math.max(1 / this.rowsMax, bytes / this.bytesMax);

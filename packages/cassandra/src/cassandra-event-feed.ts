@@ -85,7 +85,8 @@ export class CassandraEventFeed extends EventFeed {
       while (scene !== undefined && isAfter(scene.closed, checked)) {
         const found = await reader.page(checked, scene, size - facts.length);
         for (const fact of found.facts) facts.push(fact);
-        if (found.facts.length > 0) last = found.last;
+        // Also past repeats: else who reads up to `end` would stand before one for ever.
+        if (isAfter(found.last, checked)) last = found.last;
         checked = found.exhausted ? scene.closed : found.last;
         if (facts.length >= size || (!found.exhausted && facts.length > 0))
           return page(!(await this.isBehind(checked)));
@@ -98,8 +99,8 @@ export class CassandraEventFeed extends EventFeed {
       // What is recorded but not closed is waited for only by who would go away with nothing.
       if (facts.length > 0) return page(isEnd);
       if (isEnd) {
-        this.noteQuiet(after, later(checked, fresh.closed));
-        return { facts, next: from, atEnd: true };
+        this.noteQuiet(last, later(checked, fresh.closed));
+        return { facts, next: isAfter(last, after) ? new TimePosition(last) : from, atEnd: true };
       }
       if (session.real.monotonicMs() - startMs > limitMs) throw notClosed(fresh, limitMs);
       await session.real.sleep(Math.min(beatMs / 5, 20));

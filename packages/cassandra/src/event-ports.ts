@@ -13,6 +13,8 @@ import { HistoryReader } from './history-reader.js';
 import { KnownFacts } from './known-facts.js';
 import { keepLayout } from './layout.js';
 import { LateFacts } from './late-facts.js';
+import { LoggedSince } from './logged-since.js';
+import { Others } from './others.js';
 import { Placement, type PlacementOptions } from './placement.js';
 import { Recorder } from './recorder.js';
 import { RepeatCounts } from './repeat-counts.js';
@@ -64,7 +66,8 @@ export function eventPorts(session: Session, options: CassandraEventOptions): Ev
   const rows = new EventRows(session, placement, growth);
   const log = new FeedLog(session);
   const writers = new Writers(session);
-  const sealer = new Sealer(session, writers, log, rows);
+  const loggedSince = new LoggedSince(writers, log);
+  const sealer = new Sealer(session, writers, log, rows, loggedSince);
   const clocks = new ClockAgreement(session, writers, { maxSkewMs, leaseMs, beatMs });
   const writer = new Writer(session, writers, log, sealer, clocks, { leaseMs, beatMs });
   const known = new KnownFacts(session, placement, growth);
@@ -82,6 +85,8 @@ export function eventPorts(session: Session, options: CassandraEventOptions): Ev
     placement,
     known,
     ends,
+    others: new Others(writers, log, ends),
+    loggedSince,
     repeats,
     onRecorded,
   });

@@ -9,7 +9,7 @@ import type { BucketGrowth, Directory, Placed } from './bucket-growth.js';
 import { keyColumns, keyValues, valueColumns, valueValues } from './event-columns.js';
 import type { LoggedFact } from './feed-row.js';
 import { isAfter } from './processing-times.js';
-import type { Placement } from './placement.js';
+import { shardIn, spreadOf, type Placement } from './placement.js';
 import type { Session, Statement } from './session.js';
 
 const AGGREGATE = 'context, tenant, type, id';
@@ -41,6 +41,8 @@ export interface WriteOptions {
   readonly unsure: boolean;
   /** By aggregate, as `aggregateKeyText` names it; what is missing is read. Buckets that come or grow are entered. */
   readonly directories?: ReadonlyMap<string, Directory>;
+  /** Others fill the same buckets: how full they are is read again where it matters. Default false. */
+  readonly beside?: boolean;
 }
 
 /** Statements of one partition. */
@@ -102,7 +104,7 @@ export class EventRows {
     for (const [text, facts] of byAggregate(logged)) {
       const key = aggregateKeyOf(facts[0]!.fact);
       const directory = options.directories?.get(text) ?? (await this.growth.readDirectory(key));
-      const placed = await this.growth.place(key, facts, directory);
+      const placed = await this.growth.place(key, facts, directory, options.beside === true);
       batches.push(...this.batchesOf(key, facts, directory, placed, options.unsure));
       entered.push(() => {
         for (const [number, bucket] of placed.fresh) directory.set(number, bucket);
@@ -110,6 +112,26 @@ export class EventRows {
     }
     await eachBounded(batches, WRITES_AT_ONCE, (batch) => this.session.batch(batch));
     for (const enter of entered) enter();
+  }
+
+  /** Lists facts by their keys, whoever recorded them: it cannot be told which of them stand behind others. */
+  async list(logged: readonly LoggedFact[], directories?: ReadonlyMap<string, Directory>): Promise<void> {
+    const batches: Statement[][] = [];
+    for (const [text, facts] of byAggregate(logged)) {
+      const key = aggregateKeyOf(facts[0]!.fact);
+      const directory = directories?.get(text) ?? (await this.growth.readDirectory(key));
+      const owner = [this.session.context, key.tenant, key.type, key.id];
+      const writes = new Batches();
+      const listed = new Map<number, LoggedFact>();
+      for (const each of facts) {
+        const bucket = this.placement.bucketOf(key.type, each.fact.eventTime);
+        const shard = shardIn(directory.get(bucket)?.width ?? 1, spreadOf(each.fact));
+        writes.add(`${bucket} ${shard}`, NOTE_CHARACTERS, lateOf(owner, bucket, shard, each, NO_VALUES));
+        noteListed(listed, bucket, each);
+      }
+      batches.push(...writes.all(listedOf(owner, listed)));
+    }
+    await eachBounded(batches, WRITES_AT_ONCE, (batch) => this.session.batch(batch));
   }
 
   private batchesOf(
@@ -136,21 +158,16 @@ export class EventRows {
       const isCorrection = (fact.characteristics & CORRECTION) !== 0;
       const isListed = each.late || isCorrection;
       if (isListed || unsure) {
-        const { eventTime, streamId, sequence, name } = fact;
-        const values = isListed ? valueValues(fact) : NO_VALUES;
-        const late = [...owner, bucket, shard, fact.processingId, eventTime, streamId, sequence, name, ...values];
-        batches.add(`late ${place}`, isListed ? characters : NOTE_CHARACTERS, { query: LATE, params: late });
-        const last = listed.get(bucket);
-        if (last === undefined || isAfter(each.time, last.time)) listed.set(bucket, each);
+        const late = lateOf(owner, bucket, shard, each, isListed ? valueValues(fact) : NO_VALUES);
+        batches.add(`late ${place}`, isListed ? characters : NOTE_CHARACTERS, late);
+        noteListed(listed, bucket, each);
       }
       if (!isCorrection) continue;
       corrected = true;
       const correction = [...owner, ...keyValues(fact), ...valueValues(fact)];
       batches.add('corrections', characters, { query: CORRECTED, params: correction });
     }
-    for (const [bucket, { fact, time }] of listed) {
-      beside.push({ query: LISTED, params: [...owner, bucket, fact.processingId, microsOf(time)] });
-    }
+    beside.push(...listedOf(owner, listed));
     for (const bucket of placed.fresh.keys()) {
       if (!listed.has(bucket)) beside.push({ query: BUCKET, params: [...owner, bucket] });
     }
@@ -162,6 +179,33 @@ export class EventRows {
     }
     return batches.all(beside);
   }
+}
+
+function lateOf(
+  owner: readonly unknown[],
+  bucket: number,
+  shard: number,
+  { fact }: LoggedFact,
+  values: readonly unknown[],
+): Statement {
+  const { processingId, eventTime, streamId, sequence, name } = fact;
+  return {
+    query: LATE,
+    params: [...owner, bucket, shard, processingId, eventTime, streamId, sequence, name, ...values],
+  };
+}
+
+/** Of each bucket the last fact that is listed. */
+function noteListed(listed: Map<number, LoggedFact>, bucket: number, each: LoggedFact): void {
+  const last = listed.get(bucket);
+  if (last === undefined || isAfter(each.time, last.time)) listed.set(bucket, each);
+}
+
+function listedOf(owner: readonly unknown[], listed: ReadonlyMap<number, LoggedFact>): Statement[] {
+  return [...listed].map(([bucket, { fact, time }]) => ({
+    query: LISTED,
+    params: [...owner, bucket, fact.processingId, microsOf(time)],
+  }));
 }
 
 /** A write timestamp that orders as processing times do, of one microsecond alike. */

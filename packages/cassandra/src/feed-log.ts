@@ -12,10 +12,17 @@ const BLOCK = 256;
 /** Rows under way at once, from the first that is not there yet: what a reader must look at behind the last row it sees. */
 export const ROWS_UNDER_WAY_MAX = 512;
 
+/** Blocks that one read of a tail asks for: all in which rows can be under way. */
+const TAIL_BLOCKS = 3;
+
 const WRITE = 'INSERT INTO feed_log (context, node, block, seq, span, facts) VALUES (?, ?, ?, ?, ?, ?)';
 const READ = 'SELECT seq, span, facts FROM feed_log WHERE context = ? AND node = ? AND block = ? AND seq >= ?';
+const TAIL = 'SELECT seq, span, facts FROM feed_log WHERE context = ? AND node = ? AND block IN (?, ?, ?) AND seq >= ?';
 const SPANS = 'SELECT seq, span FROM feed_log WHERE context = ? AND node = ? AND block = ? AND seq >= ?';
 const FIRST = `${SPANS} LIMIT 1`;
+
+/** Rows of a page of a tail: 4 MiB at most but for large facts. */
+const TAIL_PAGE = 32;
 
 /** Where a row stands, and what it says without its facts. */
 export interface SpanAt extends Span {
@@ -43,6 +50,21 @@ export class FeedLog {
           rows.push(unpackRow(node, seq, row['span'] as string, row['facts'] as string));
         }
         if (rows.length > 0) yield rows;
+      }
+    }
+  }
+
+  /** The same rows with their facts, in no order: one read unless very much came. Some may be told twice. */
+  async *tail(node: string, fromSeq: number): AsyncGenerator<FeedRow> {
+    let last = fromSeq - 1;
+    for (let block = blockOf(fromSeq); block <= blockOf(last + ROWS_UNDER_WAY_MAX); block += TAIL_BLOCKS) {
+      const params = [this.session.context, node, block, block + 1, block + 2, fromSeq];
+      for await (const page of this.session.pages(TAIL, params, { fetchSize: TAIL_PAGE })) {
+        for (const row of page) {
+          const seq = Number(row['seq']);
+          last = Math.max(last, seq);
+          yield unpackRow(node, seq, row['span'] as string, row['facts'] as string);
+        }
       }
     }
   }

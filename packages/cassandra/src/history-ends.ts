@@ -1,11 +1,13 @@
 /**
- * Where histories end, of those recorded to last. As long as nobody else records, a fact behind the end of its history is
- * new and not late, and nothing has to be read to know it. Of histories that were not recorded to for long only the time
- * of the last fact is kept, so that appends cost the same among a thousand of them and a million.
+ * Where histories end, of those recorded to last, by this process and by others whose logs it reads. A fact behind the end
+ * of its history is new and not late, and nothing has to be read to know it. Of histories that were not recorded to for long
+ * only the time of the last fact is kept, so that appends cost the same among a thousand of them and a million.
  */
 import { compareIdentity, type Fact, type IdentityKey } from '@concursus/core';
+import { textOf } from './append-decision.js';
 import type { Directory } from './bucket-growth.js';
 import { EndTable } from './end-table.js';
+import type { LoggedFact } from './feed-row.js';
 import { KnownHistory } from './known-facts.js';
 import type { Placement } from './placement.js';
 
@@ -70,12 +72,44 @@ export class HistoryEnds {
 
   /**
    * Notes the buckets that a history has, and its last fact: the one known before when none is given.
-   * @param era in which nobody else recorded, until now
+   * @param era in which all that others recorded until now was learnt
    */
   note(text: string, directory: Directory, fact: Fact | undefined, era: number): void {
     const end = fact === undefined ? this.knownEnd(text, era) : this.endOf(fact);
-    if (end === undefined) return;
-    this.younger.set(text, { era, directory, bucket: end.bucket, last: end.last });
+    if (end !== undefined) this.put(text, { era, directory, bucket: end.bucket, last: end.last });
+  }
+
+  /** Notes the ends of histories that were just recorded to. @param era in which all of it happened */
+  noteAll(logged: readonly LoggedFact[], directories: ReadonlyMap<string, Directory>, era: number): void {
+    const lasts = new Map<string, LoggedFact>();
+    for (const each of logged) {
+      const text = textOf(each.fact);
+      const last = lasts.get(text);
+      if (last === undefined || compareIdentity(last.fact, each.fact) < 0) lasts.set(text, each);
+    }
+    for (const [text, { fact, late }] of lasts) {
+      const directory = directories.get(text);
+      // Behind a late one stands something else.
+      if (directory !== undefined) this.note(text, directory, late ? undefined : fact, era);
+    }
+  }
+
+  /** Another writer recorded, or may have recorded, a fact here: a history that is known ends there now, or behind it. */
+  learn(text: string, type: string, place: IdentityKey, era: number): void {
+    const bucket = this.placement.bucketOf(type, place.eventTime);
+    const end = this.knownEnd(text, era);
+    if (end !== undefined) {
+      if (compareIdentity(end.last, place) < 0) this.put(text, { era, directory: end.directory, bucket, last: place });
+      return;
+    }
+    const last = this.times.find(text, era);
+    if (last === undefined || place.eventTime <= last) return;
+    if (this.placement.bucketOf(type, last) === bucket) this.times.put(text, era, place.eventTime);
+    else this.times.remove(text);
+  }
+
+  private put(text: string, end: End): void {
+    this.younger.set(text, end);
     this.forget(FORGOTTEN_A_NOTE);
     if (this.younger.size * 2 < this.endsMax) return;
     this.forget(Number.POSITIVE_INFINITY);

@@ -9,12 +9,12 @@ import { eachBounded } from './bounded.js';
 import { digestText, identityOf, identityText, keyColumns, processingTimeOf } from './event-columns.js';
 import type { BucketGrowth, Directory } from './bucket-growth.js';
 import { shardCount, shardsUpTo, spreadOf, type Placement } from './placement.js';
-import { isAfter } from './processing-times.js';
+import { BEFORE_ALL, isAfter, later } from './processing-times.js';
 import type { Session } from './session.js';
 
 const SCAN = `SELECT ${keyColumns} FROM event
   WHERE context = ? AND tenant = ? AND type = ? AND id = ? AND bucket = ? AND shard = ? AND event_time >= ?`;
-const END = `SELECT event_time, stream, sequence, name FROM event
+const END = `SELECT event_time, stream, sequence, name, processing_id FROM event
   WHERE context = ? AND tenant = ? AND type = ? AND id = ? AND bucket = ? AND shard = ? ORDER BY event_time DESC LIMIT 1`;
 /** Rows of a page beyond the facts that are looked for: of one shard, where neighbours are looked for too, and of many. */
 const SPARE = 32;
@@ -29,6 +29,8 @@ export class KnownHistory {
   private readonly contents = new Map<string, Map<string, ProcessingTime>>();
   private readonly lastOf = new Map<number, IdentityKey>();
   lastBucket = Number.NEGATIVE_INFINITY;
+  /** Of what was read nothing was recorded after it: who gives greater times knows what stands ahead of him in both orders. */
+  newest: ProcessingTime = BEFORE_ALL;
 
   constructor(
     private readonly placement: Placement,
@@ -125,9 +127,14 @@ export class KnownFacts {
     const history = new KnownHistory(this.placement, directory);
     for (const [bucket, row] of found) {
       if (exceptNode !== undefined && String(row['processing_id']).endsWith(exceptNode)) continue;
-      history.note(bucket, identityOf(row), digestText(row), processingTimeOf(row));
+      const time = processingTimeOf(row);
+      history.note(bucket, identityOf(row), digestText(row), time);
+      history.newest = later(history.newest, time);
     }
-    for (const [bucket, row] of ends) history.reach(bucket, identityOf(row));
+    for (const [bucket, row] of ends) {
+      history.reach(bucket, identityOf(row));
+      history.newest = later(history.newest, processingTimeOf(row));
+    }
     return history;
   }
 

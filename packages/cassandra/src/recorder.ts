@@ -6,21 +6,25 @@
  *
  * Histories of one aggregate are recorded one group after the other, so that two calls of this process never miss each
  * other. Two processes may: then both log the fact, its least id counts, and readers of the feed pass over the other.
+ * Beside others their logs are read ahead of the decision and again behind the log (`others.ts`).
  */
-import { aggregateKeyOf, compareIdentity, type Fact, type Append, type AppendResult } from '@concursus/core';
+import { aggregateKeyOf, type Fact, type Append, type AppendResult, type ProcessingTime } from '@concursus/core';
 import { decide, textOf, unstamp, type Decision } from './append-decision.js';
 import { bothOf, eachBounded } from './bounded.js';
+import { CallQueue, factsByAggregate, rowsOf, type Call } from './call-queue.js';
 import type { ClockAgreement } from './clock-agreement.js';
 import type { Epoch, Unit } from './epoch.js';
-import { checkAppendSize, notInTimeError, overloadedError } from './errors.js';
+import { notInTimeError } from './errors.js';
 import type { Directory } from './bucket-growth.js';
 import type { EventRows } from './event-rows.js';
 import type { FeedLog } from './feed-log.js';
 import { packUnit, type LoggedFact, type PackedRow } from './feed-row.js';
 import type { HistoryEnds } from './history-ends.js';
 import type { KnownFacts, KnownHistory } from './known-facts.js';
+import type { LoggedSince } from './logged-since.js';
+import type { Others, OthersWatch } from './others.js';
 import type { Placement } from './placement.js';
-import { later } from './processing-times.js';
+import { justBefore, later } from './processing-times.js';
 import type { RepeatCounts } from './repeat-counts.js';
 import { isPassing, type Session } from './session.js';
 import type { Writer } from './writer.js';
@@ -28,13 +32,6 @@ import { counts, type Scene, type Writers } from './writers.js';
 
 /** Groups under way at once. */
 const GROUPS_MAX = 8;
-const GROUP_CALLS = 256;
-const GROUP_FACTS = 2_000;
-const GROUP_CHARACTERS = 524_288;
-/** Calls looked at for one group: behind these, a free aggregate waits its turn. */
-const SCAN_MAX = 1_024;
-/** Facts that may wait, some 500 bytes each. */
-const WAITING_FACTS_MAX = 200_000;
 const READS_AT_ONCE = 64;
 const ROWS_AT_ONCE = 16;
 /** Before anything is logged, trouble of the store is told to callers after so long. */
@@ -45,15 +42,6 @@ const LOG_MS = 10_000;
 const ANSWER_MS = 30_000;
 const PAUSE_MIN_MS = 20;
 const PAUSE_MAX_MS = 1_000;
-
-interface Call {
-  readonly appends: readonly Append[];
-  readonly aggregates: readonly string[];
-  readonly facts: number;
-  readonly characters: number;
-  readonly resolve: (results: readonly AppendResult[]) => void;
-  readonly reject: (error: unknown) => void;
-}
 
 /** What is known of a group's histories. */
 interface Known {
@@ -72,16 +60,16 @@ export interface RecorderParts {
   readonly placement: Placement;
   readonly known: KnownFacts;
   readonly ends: HistoryEnds;
+  readonly others: Others;
+  readonly loggedSince: LoggedSince;
   readonly repeats: RepeatCounts;
   /** Called when something was acknowledged. */
   readonly onRecorded: () => void;
 }
 
 export class Recorder {
-  private waiting: Call[] = [];
-  private waitingFacts = 0;
+  private readonly queue = new CallQueue();
   private groups = 0;
-  private readonly busy = new Set<string>();
   private planned = false;
   private idle: (() => void)[] = [];
 
@@ -89,30 +77,14 @@ export class Recorder {
 
   /** @throws InvalidEventError `LIMIT_EXCEEDED` @throws UnavailableError */
   append(appends: readonly Append[]): Promise<readonly AppendResult[]> {
-    return new Promise((resolve, reject) => {
-      let facts = 0;
-      let characters = 0;
-      const aggregates = new Set<string>();
-      for (const append of appends) {
-        checkAppendSize(append.facts.length);
-        facts += append.facts.length;
-        for (const fact of append.facts) {
-          characters += fact.content.length;
-          aggregates.add(textOf(fact));
-        }
-      }
-      if (facts === 0) return resolve([]);
-      if (this.waitingFacts + facts > WAITING_FACTS_MAX && this.waitingFacts > 0)
-        throw overloadedError(this.waitingFacts);
-      this.waiting.push({ appends, aggregates: [...aggregates], facts, characters, resolve, reject });
-      this.waitingFacts += facts;
-      this.plan();
-    });
+    const answer = this.queue.add(appends);
+    this.plan();
+    return answer;
   }
 
   /** Resolves when everything that was accepted is answered. */
   async drained(): Promise<void> {
-    while (this.groups > 0 || this.waiting.length > 0) await new Promise<void>((resolve) => this.idle.push(resolve));
+    while (this.groups > 0 || !this.queue.isEmpty) await new Promise<void>((resolve) => this.idle.push(resolve));
   }
 
   /** At the end of this turn, so that calls that come together go together. */
@@ -126,47 +98,13 @@ export class Recorder {
   }
 
   private start(): void {
-    while (this.groups < GROUPS_MAX && this.waiting.length > 0) {
-      const group = this.take();
+    while (this.groups < GROUPS_MAX && !this.queue.isEmpty) {
+      const group = this.queue.take(this.groups === 0);
       if (group.length === 0) break;
       this.groups += 1;
       void this.run(group);
     }
-    if (this.groups === 0 && this.waiting.length === 0) for (const wake of this.idle.splice(0)) wake();
-  }
-
-  /** Calls whose aggregates nobody is at, none of which overtakes another of one aggregate. */
-  private take(): Call[] {
-    const group: Call[] = [];
-    const passed = new Set<string>();
-    const left: Call[] = [];
-    // Alone a group would wait for its log while nothing is written: two take turns.
-    const callsMax = this.groups === 0 ? Math.ceil(this.waiting.length / 2) : GROUP_CALLS;
-    let facts = 0;
-    let characters = 0;
-    let i = 0;
-    for (; i < this.waiting.length && i < SCAN_MAX; i++) {
-      const call = this.waiting[i]!;
-      const full =
-        group.length > 0 &&
-        (group.length >= Math.min(callsMax, GROUP_CALLS) ||
-          facts + call.facts > GROUP_FACTS ||
-          characters + call.characters > GROUP_CHARACTERS);
-      if (full) break;
-      if (call.aggregates.some((text) => this.busy.has(text) || passed.has(text))) {
-        for (const text of call.aggregates) passed.add(text);
-        left.push(call);
-        continue;
-      }
-      group.push(call);
-      facts += call.facts;
-      characters += call.characters;
-    }
-    if (group.length === 0) return group;
-    this.waiting = left.length === 0 ? this.waiting.slice(i) : [...left, ...this.waiting.slice(i)];
-    this.waitingFacts -= facts;
-    for (const call of group) for (const text of call.aggregates) this.busy.add(text);
-    return group;
+    if (this.groups === 0 && this.queue.isEmpty) for (const wake of this.idle.splice(0)) wake();
   }
 
   private async run(group: readonly Call[]): Promise<void> {
@@ -188,7 +126,7 @@ export class Recorder {
       fail(error);
     } finally {
       stop.abort();
-      for (const call of group) for (const text of call.aggregates) this.busy.delete(text);
+      this.queue.done(group);
       this.groups -= 1;
       this.start();
     }
@@ -206,49 +144,80 @@ export class Recorder {
 
   /** Undefined when the epoch was lost, or the clock jumped, before what was logged could count. */
   private async recordIn(epoch: Epoch, group: readonly Call[]): Promise<Decision['results'] | undefined> {
-    const { session, writer, writers, clocks } = this.parts;
-    const before = writers.latest ?? (await writers.look());
-    const { histories, remembered } = await this.patiently(() => this.readKnown(group, before, epoch), READ_MS);
+    const { writers, others } = this.parts;
+    const latest = writers.latest ?? (await writers.look());
+    // Who was alone almost always still is, so the look comes behind.
+    const before = isAlone(latest, latest, epoch) ? latest : await this.patiently(() => others.catchUp(), READ_MS);
+    const facts = factsByAggregate(group);
+    const watch = others.watch(new Set(facts.keys()));
+    try {
+      return await this.recordBeside(epoch, group, before, facts, watch);
+    } finally {
+      watch.stop();
+    }
+  }
+
+  private async recordBeside(
+    epoch: Epoch,
+    group: readonly Call[],
+    before: Scene,
+    facts: ReadonlyMap<string, readonly Fact[]>,
+    watch: OthersWatch,
+  ): Promise<Decision['results'] | undefined> {
+    const { session, writer, others, clocks, rows, repeats } = this.parts;
+    const { histories, remembered } = await this.patiently(() => this.readKnown(facts, before, watch), READ_MS);
     await epoch.room(rowsOf(group));
     if (epoch.lost || !clocks.isTrusted) return undefined;
-    // From here to `begin` nothing is waited for: times and sequences are given in one order.
+    // From here to `begin` nothing is waited for: times and sequences are given in one order, behind what was seen.
+    epoch.raise(others.last);
+    for (const { newest } of histories.values()) epoch.raise(newest);
     const decision = decide(
       group.map((call) => call.appends),
       histories,
       epoch,
     );
+    const { logged, counted } = decision;
     const directories = new Map<string, Directory>();
     for (const [text, history] of histories) directories.set(text, history.directory);
-    if (decision.logged.length === 0) {
-      await this.patiently(() => this.parts.repeats.write(decision.counted, directories), LOG_MS);
+    if (logged.length === 0) {
+      await this.patiently(() => repeats.write(counted, directories), LOG_MS);
       return decision.results;
     }
-    const packed = packUnit(decision.logged, before.closed);
-    const first = decision.logged[0]!.time;
-    const last = decision.logged.at(-1)!.time;
+    const packed = packUnit(logged, before.closed);
+    const first = logged[0]!.time;
+    const last = logged.at(-1)!.time;
     const unit = epoch.begin(first, last, packed.length);
     let ended = true;
     try {
       const alive = (await this.log(epoch, unit, packed)) && (await writer.prove(epoch));
       if (!alive && !(await this.counted(epoch, unit))) {
-        unstamp(decision.logged);
+        unstamp(logged);
         return undefined;
       }
       // From here on it is recorded, whoever writes the rest: until that is done nothing is closed above it.
       ended = false;
       const forever = Number.POSITIVE_INFINITY;
-      const write = (unsure: boolean): Promise<void> =>
-        this.patiently(() => this.parts.rows.write(decision.logged, { unsure, directories }), forever);
-      // Who was alone almost always still is, so the rows do not wait for the look. Beside others nothing is remembered.
-      const wasAlone = isAlone(before, before, epoch);
-      const look = (): Promise<Scene> => this.patiently(() => writer.seen(), forever);
-      const [after] = await bothOf(wasAlone ? look() : before, write(!wasAlone));
-      if (wasAlone && !isAlone(before, after, epoch)) {
-        if (remembered) await this.patiently(() => this.judgeAgain(group, decision, epoch), forever);
+      const beside = !isAlone(before, before, epoch);
+      const write = (all: boolean): Promise<void> =>
+        this.patiently(() => rows.write(logged, { unsure: all, directories, beside: beside || all }), forever);
+      const look = async (): Promise<Scene> => {
+        const scene = await writer.seen();
+        return beside ? others.catchUp() : scene;
+      };
+      // The rows do not wait for the look: mostly nobody came, nor recorded to the same histories.
+      const [after] = await bothOf(this.patiently(look, forever), write(false));
+      if (before.era !== after.era || (!beside && !isAlone(before, after, epoch))) {
+        if (remembered) await this.patiently(() => this.judgeAgain(facts, decision, epoch), forever);
         await write(true);
-      } else if (wasAlone) this.noteEnds(decision.logged, histories, after.era);
+        const missed = (): Promise<void> => this.listMissed(after, new Set(facts.keys()), first, epoch, directories);
+        await this.patiently(missed, forever);
+      } else {
+        const met = metBy(logged, watch);
+        if (met.length > 0) await this.patiently(() => rows.list(met, directories), forever);
+        this.noteEnds(logged, directories, watch, after.era);
+      }
       ended = true;
-      await this.patiently(() => this.parts.repeats.write(decision.counted, directories), LOG_MS);
+      await this.patiently(() => repeats.write(counted, directories), LOG_MS);
       epoch.acknowledged = later(epoch.acknowledged, last);
       return decision.results;
     } finally {
@@ -256,36 +225,42 @@ export class Recorder {
     }
   }
 
-  private async readKnown(group: readonly Call[], { era, live }: Scene, epoch: Epoch): Promise<Known> {
+  private async readKnown(
+    facts: ReadonlyMap<string, readonly Fact[]>,
+    { era }: Scene,
+    watch: OthersWatch,
+  ): Promise<Known> {
     const { known, ends, placement } = this.parts;
-    // Beside others it cannot be told what stands behind what, so it is not asked.
-    const withEnds = live.every((each) => each.node === epoch.node);
     const histories = new Map<string, KnownHistory>();
     const unknown: [string, readonly Fact[]][] = [];
-    const byAggregate = factsByAggregate(group);
-    for (const [text, facts] of byAggregate) {
-      const found = ends.find(text, facts[0]!.aggregateType, facts, era);
-      if (found === undefined) unknown.push([text, facts]);
-      else histories.set(text, found);
+    for (const [text, of] of facts) {
+      const found = ends.find(text, of[0]!.aggregateType, of, era);
+      if (found !== undefined) {
+        histories.set(text, found);
+        continue;
+      }
+      unknown.push([text, of]);
+      watch.addOpen(text);
     }
-    await eachBounded(unknown, READS_AT_ONCE, async ([text, facts]) => {
-      const last = ends.lastOf(text, era);
-      const history = await known.read(aggregateKeyOf(facts[0]!), facts, withEnds && last === undefined);
-      if (last !== undefined) history.reach(placement.bucketOf(facts[0]!.aggregateType, last.eventTime), last);
+    await eachBounded(unknown, READS_AT_ONCE, async ([text, of]) => {
+      // What others just logged may be the end that is known, and never count: what is behind it is listed, not called late.
+      const last = watch.open.has(text) ? undefined : ends.lastOf(text, era);
+      const history = await known.read(aggregateKeyOf(of[0]!), of, last === undefined);
+      if (last !== undefined) history.reach(placement.bucketOf(of[0]!.aggregateType, last.eventTime), last);
       histories.set(text, history);
     });
-    return { histories, remembered: unknown.length < byAggregate.size };
+    return { histories, remembered: unknown.length < facts.size };
   }
 
   /** Somebody else came in meanwhile: what he recorded before was not remembered, so it is read now, beside what was just written. */
   private async judgeAgain(
-    group: readonly Call[],
+    facts: ReadonlyMap<string, readonly Fact[]>,
     { logged, answers, counted }: Decision,
     { node }: Epoch,
   ): Promise<void> {
     const histories = new Map<string, KnownHistory>();
-    await eachBounded([...factsByAggregate(group)], READS_AT_ONCE, async ([text, facts]) => {
-      histories.set(text, await this.parts.known.read(aggregateKeyOf(facts[0]!), facts, false, node));
+    await eachBounded([...facts], READS_AT_ONCE, async ([text, of]) => {
+      histories.set(text, await this.parts.known.read(aggregateKeyOf(of[0]!), of, false, node));
     });
     for (const [i, { fact }] of logged.entries()) {
       const { outcomes, index } = answers[i]!;
@@ -297,17 +272,32 @@ export class Recorder {
     }
   }
 
-  private noteEnds(logged: readonly LoggedFact[], histories: ReadonlyMap<string, KnownHistory>, era: number): void {
-    const lasts = new Map<string, LoggedFact>();
-    for (const each of logged) {
-      const { fact } = each;
-      const text = textOf(fact);
-      const last = lasts.get(text);
-      if (last === undefined || compareIdentity(last.fact, fact) < 0) lasts.set(text, each);
-    }
-    for (const [text, { fact, late }] of lasts) {
-      // Behind a late one stands something else.
-      this.parts.ends.note(text, histories.get(text)!.directory, late ? undefined : fact, era);
+  /**
+   * Of who came or went meanwhile nothing was followed: what others recorded to the same histories above what was just
+   * recorded, and could not see yet, is listed for them.
+   */
+  private async listMissed(
+    scene: Scene,
+    aggregates: ReadonlySet<string>,
+    first: ProcessingTime,
+    { node }: Epoch,
+    directories: ReadonlyMap<string, Directory>,
+  ): Promise<void> {
+    const missed = await this.parts.loggedSince.read(scene, aggregates, justBefore(first), node);
+    await this.parts.rows.list(missed, directories);
+  }
+
+  /** Histories end with what was recorded, or behind it with what others were seen to record meanwhile. */
+  private noteEnds(
+    logged: readonly LoggedFact[],
+    directories: ReadonlyMap<string, Directory>,
+    watch: OthersWatch,
+    era: number,
+  ): void {
+    const { ends } = this.parts;
+    ends.noteAll(logged, directories, era);
+    for (const [text, facts] of [...watch.open, ...watch.seen]) {
+      for (const { fact } of facts) ends.learn(text, fact.aggregateType, fact, era);
     }
   }
 
@@ -350,29 +340,20 @@ export class Recorder {
   }
 }
 
+/**
+ * Facts of histories to which others were recording, but those of ours that are late, which are listed as such. Theirs that
+ * were seen ahead of the decision were recorded before ours, so ours make none of them late.
+ */
+function metBy(logged: readonly LoggedFact[], { seen, open }: OthersWatch): readonly LoggedFact[] {
+  if (seen.size === 0 && open.size === 0) return [];
+  const met = logged.filter(({ fact, late }) => {
+    const text = textOf(fact);
+    return !late && (seen.has(text) || open.has(text));
+  });
+  return [...met, ...[...seen.values()].flat()];
+}
+
 /** True when nobody else can have recorded into the same histories at the same time. */
 function isAlone(before: Scene, after: Scene, epoch: Epoch): boolean {
   return before.era === after.era && after.live.every((each) => each.node === epoch.node);
-}
-
-function factsByAggregate(group: readonly Call[]): Map<string, Fact[]> {
-  const byAggregate = new Map<string, Fact[]>();
-  for (const call of group) {
-    for (const { facts } of call.appends) {
-      for (const fact of facts) {
-        const text = textOf(fact);
-        const of = byAggregate.get(text);
-        if (of === undefined) byAggregate.set(text, [fact]);
-        else of.push(fact);
-      }
-    }
-  }
-  return byAggregate;
-}
-
-/** Rows of a group's unit, at most: each but the last is full. */
-function rowsOf(group: readonly Call[]): number {
-  let characters = 0;
-  for (const call of group) characters += call.characters + call.facts * 1_500;
-  return Math.ceil(characters / 131_072) + 1;
 }

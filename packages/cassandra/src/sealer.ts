@@ -2,9 +2,12 @@
  * Ends writers that do not end themselves. What is in the log of a dead one, at a quorum, counts from then on, and only
  * that; what it had logged and not carried out is carried out; then it leaves those that live, and the feed goes on.
  */
+import type { ProcessingTime } from '@concursus/core';
+import { textOf } from './append-decision.js';
 import type { EventRows } from './event-rows.js';
 import type { FeedLog, SpanAt } from './feed-log.js';
-import { later } from './processing-times.js';
+import type { LoggedSince } from './logged-since.js';
+import { justBefore, later } from './processing-times.js';
 import { isPassing, type Session } from './session.js';
 import { counts, laneOf, sealText, type LiveWriter, type Seal, type Writers } from './writers.js';
 
@@ -22,6 +25,7 @@ export class Sealer {
     private readonly writers: Writers,
     private readonly log: FeedLog,
     private readonly rows: EventRows,
+    private readonly loggedSince: LoggedSince,
   ) {
     writers.onStanding = (writer) => void this.seal(writer).catch((error: unknown) => this.report(writer, error));
   }
@@ -77,13 +81,25 @@ export class Sealer {
     return outcome.applied;
   }
 
-  /** Writes again what rows of the log stand for, as their writer would have. May be done by several, and twice. */
+  /**
+   * Writes again what rows of the log stand for, and lists what others recorded above it to the same histories, as their writer
+   * would have. May be done by several, and twice.
+   */
   private async redo(seal: Seal, fromSeq: number): Promise<void> {
+    const aggregates = new Set<string>();
+    let first: ProcessingTime | undefined;
     for await (const page of this.log.rows(seal.node, fromSeq, seal.lastSeq, REDO_PAGE)) {
       for (const row of page) {
-        if (counts(seal, row.seq, row.seq)) await this.rows.write(row.facts, { unsure: true });
+        if (!counts(seal, row.seq, row.seq)) continue;
+        await this.rows.write(row.facts, { unsure: true });
+        first ??= row.first;
+        for (const { fact } of row.facts) aggregates.add(textOf(fact));
       }
     }
+    if (first === undefined) return;
+    // Who logged before these rows were there did not see them, and the one who would have seen his is dead.
+    const scene = await this.writers.look();
+    await this.rows.list(await this.loggedSince.read(scene, aggregates, justBefore(first), seal.node));
   }
 
   /** Starts no new work; what is under way ends by itself, or the next watcher goes on with it. */

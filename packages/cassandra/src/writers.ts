@@ -89,10 +89,12 @@ export class Writers {
   /** Called with a writer whose beat stood still for its lease. */
   onStanding: (writer: LiveWriter) => void = () => undefined;
   /**
-   * Changes whenever a look found that another writer than this layer's lives, or lived since the look before: what was
-   * known in one era of what is stored is all that is stored.
+   * Changes whenever a look finds that a writer came or ended since the look before: what is known in one era of what is
+   * stored is all that is stored, but for what the others of that era logged meanwhile.
    */
   era = 0;
+  /** Writers of the last look but this layer's. */
+  private beside: ReadonlySet<string> = new Set();
   private ownNode: string | undefined;
   private count = 0;
   private readonly watched = new Map<string, Watched>();
@@ -108,6 +110,11 @@ export class Writers {
 
   set own(node: string | undefined) {
     this.ownNode = node;
+    this.era += 1;
+  }
+
+  /** What was known until now is known no more, from the next look on. */
+  forget(): void {
     this.era += 1;
   }
 
@@ -136,7 +143,9 @@ export class Writers {
     // Behind the live ones: who is in neither had not begun.
     const endedBefore = this.count;
     await this.readSeals();
-    if (this.count !== endedBefore || live.some((each) => each.node !== this.own)) this.era += 1;
+    const beside = live.map(({ node }) => node).filter((node) => node !== this.own);
+    if (this.count !== endedBefore || beside.some((node) => !this.beside.has(node))) this.era += 1;
+    this.beside = new Set(beside);
     this.watch(live, startMs);
     let closed = this.sealedClosed;
     for (const [i, writer] of live.entries()) if (i === 0 || isAfter(closed, writer.closed)) closed = writer.closed;

@@ -8,6 +8,7 @@ import { afterAll, afterEach, describe, expect, it, vi } from 'vitest';
 import { BucketGrowth } from '../src/bucket-growth.js';
 import { EventRows } from '../src/event-rows.js';
 import { FeedLog } from '../src/feed-log.js';
+import { LoggedSince } from '../src/logged-since.js';
 import { packUnit, type LoggedFact } from '../src/feed-row.js';
 import { Placement } from '../src/placement.js';
 import { Sealer } from '../src/sealer.js';
@@ -42,7 +43,13 @@ async function partsOf(context: string): Promise<Parts> {
   const rows = new EventRows(session, placement, new BucketGrowth(session, placement));
   const log = new FeedLog(session);
   const writers = new Writers(session);
-  return { session, log, rows, writers, sealer: new Sealer(session, writers, log, rows) };
+  return {
+    session,
+    log,
+    rows,
+    writers,
+    sealer: new Sealer(session, writers, log, rows, new LoggedSince(writers, log)),
+  };
 }
 
 async function open(context: string): Promise<Layer<'persistent'>> {

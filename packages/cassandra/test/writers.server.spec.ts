@@ -5,9 +5,10 @@
  */
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
-import { compareProcessingIds, type Fact, type Layer } from '@concursus/core';
+import { compareProcessingIds, type EventStore, type Fact, type Layer } from '@concursus/core';
 import { factOf } from '@concursus/testing';
 import { afterAll, describe, expect, it, vi } from 'vitest';
+import { gatedPorts } from './gated-session.js';
 import { cleanUp, freshContext, openLayer, specOptions, startChild } from './support.js';
 
 vi.setConfig({ testTimeout: 300_000, hookTimeout: 60_000 });
@@ -227,5 +228,41 @@ describe('several writers on Cassandra', () => {
     expect(facts.map((fact) => fact.eventTime)).toEqual([1, 2, 9, 5]);
     await second.close();
     await first.close();
+  });
+
+  it('come to its end also where what two recorded at once is the last that was recorded', async () => {
+    const context = freshContext();
+    const rare = { leaseMs: 60_000, beatMs: 100 };
+    const one = await gatedPorts(context, rare);
+    const two = await openLayer(context, rare);
+    const append = async (eventStore: EventStore, at: number): Promise<readonly string[]> => {
+      const [result] = await eventStore.append([{ facts: [factOf({ at })], receivedAt: Date.now() }]);
+      return result!.outcomes;
+    };
+    await append(one.eventStore, 1);
+    await append(two.ports.eventStore, 2);
+    const log = one.session.hold('INSERT INTO feed_log');
+    const again = append(one.eventStore, 3);
+    await log.reached;
+    expect(await append(two.ports.eventStore, 3)).toEqual(['recorded']);
+    log.release();
+    expect(await again).toEqual(['recorded']);
+    const { eventFeed } = one;
+    const end = await eventFeed.end();
+    const times: number[] = [];
+    let at = eventFeed.start();
+    // A page for each fact, one for what is passed over, and one more: who stood before that would read for ever.
+    for (let pages = 0; pages < 5 && !at.covers(end); pages++) {
+      const page = await eventFeed.read(at, 1);
+      times.push(...page.facts.map((fact) => fact.eventTime));
+      at = page.next;
+    }
+    expect(at.covers(end)).toBe(true);
+    expect(times).toEqual([1, 2, 3]);
+    const page = await eventFeed.read(at, 1);
+    expect([page.facts.length, page.next.toString(), page.atEnd]).toEqual([0, at.toString(), true]);
+    await two.close();
+    await one.stop();
+    await one.session.close();
   });
 });
