@@ -98,6 +98,36 @@ describe('sources over HTTP', { timeout: 60_000 }, () => {
     expect(await source('airline:UA')).toMatchObject({ state: 'retired', holds: false });
   });
 
+  it('leave a day provisional for a report of a wrong clock until its time is put right, and settled then', async () => {
+    const wrong = '2099-01-05T13:20:00.000Z';
+    await postLines(app.url, [
+      line('airport:EWR', '2013-01-05T10:00:00.000Z'),
+      line('airport:IAH', wrong, { type: 'arrived' }),
+    ]);
+    for (const one of ['airport:EWR', 'airport:IAH']) await say(one, 'complete', { upTo: '2013-01-08T00:00:00Z' });
+    await expect.poll(async () => (await settled()).settledUpTo).toBe('2013-01-08T00:00:00.000Z');
+    const days = async () => {
+      const { origins } = await getJson<{ origins: object[] }>(`${app.url}/board/summary`);
+      return origins;
+    };
+    const day = { origin: 'EWR', day: '2013-01-05', arrived: 1 };
+    await expect.poll(days).toMatchObject([{ ...day, settled: false }]);
+
+    const response = await fetch(`${app.url}/flights/${encodeURIComponent(FLIGHT)}/corrections`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({
+        kind: 'amend',
+        target: { at: wrong, source: 'airport:IAH', type: 'arrived' },
+        decidedAt: '2013-01-08T08:00:00Z',
+        source: 'desk',
+        at: '2013-01-05T13:20:00.000Z',
+      }),
+    });
+    expect(response.status).toBe(200);
+    await expect.poll(days).toMatchObject([{ ...day, settled: true }]);
+  });
+
   it('are listed with lateness, rate, repeats, conflicts and gaps, times as ISO', async () => {
     const at = '2013-01-05T10:00:00.000Z';
     await postLines(app.url, [

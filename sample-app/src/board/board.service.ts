@@ -1,6 +1,16 @@
 /** What the board shows in one piece, and when it has changed. */
 import { Inject, Injectable, type OnModuleDestroy } from '@nestjs/common';
-import { Clock, EventFeed, InjectPort, InjectView, OrdinalPosition, Quarantine, Sources, View } from '@concursus/core';
+import {
+  Clock,
+  EventFeed,
+  InjectPort,
+  InjectView,
+  OrdinalPosition,
+  Quarantine,
+  Sources,
+  View,
+  type ViewPage,
+} from '@concursus/core';
 import { CarrierCell, Carriers } from '../flights/carriers.projection.js';
 import { FLIGHTS } from '../flights/context.js';
 import { readStatuses } from '../flights/flights.controller.js';
@@ -101,11 +111,10 @@ export class BoardService implements OnModuleDestroy {
   }
 
   async summary(): Promise<BoardSummary> {
-    const { revision, recorded, quarantined } = await this.revision();
+    const { revision, origins, recorded, quarantined } = await this.revision();
     if (this.last?.revision === revision) return this.withLoading(this.last);
-    const [status, origins, carriers, completeness] = await Promise.all([
+    const [status, carriers, completeness] = await Promise.all([
       readStatuses(this.statuses),
-      this.originDays.find({ limit: CELLS_MAX }),
       this.carriers.find({ limit: CELLS_MAX }),
       this.originDays.completeness(),
     ]);
@@ -159,17 +168,25 @@ export class BoardService implements OnModuleDestroy {
     return { ...summary, loading: this.loader.loading ?? null };
   }
 
-  private async revision(): Promise<{ revision: string; recorded: number; quarantined: number }> {
+  private async revision(): Promise<{
+    revision: string;
+    origins: ViewPage<OriginDayCell>;
+    recorded: number;
+    quarantined: number;
+  }> {
     const views = await Promise.all([
       this.statuses.lastChange(),
       this.originDays.lastChange(),
       this.carriers.lastChange(),
       this.originDays.settledUpTo(),
     ]);
+    // A day whose last wrong time was put right may be settled without a change of its figures.
+    const origins = await this.originDays.find({ limit: CELLS_MAX });
+    const open = origins.rows.filter(({ provisional }) => provisional).length;
     const recorded = await this.recorded();
     const items = await Promise.all(this.counts.map((count) => count.now()));
     const quarantined = items.reduce((sum, count) => sum + count, 0);
-    return { revision: [...views, recorded, quarantined].join('.'), recorded, quarantined };
+    return { revision: [...views, open, recorded, quarantined].join('.'), origins, recorded, quarantined };
   }
 
   /** Where positions are no numbers, as with several writers, the events that the view of sources counts. */

@@ -13,10 +13,21 @@ import {
 import type { Thing } from './domain.js';
 import type { Mirror } from './mirror.js';
 import { sameText } from './mirror.js';
-import { historiesOf, isPoisoned, livingOf, rowsOf, stateOf, VIEWS, type Counted, type ViewName } from './model.js';
+import {
+  historiesOf,
+  isPoisoned,
+  livingOf,
+  reachedOf,
+  rowsOf,
+  stateOf,
+  VIEWS,
+  type Counted,
+  type ViewName,
+} from './model.js';
 import type { Policy } from './plan.js';
 import { EPOCH_MS } from './sim-clock.js';
 import { SimProcess } from './sim-process.js';
+import { SKEW_MS } from './tide.js';
 import { ordinalOf, type Truth } from './truth.js';
 import { violated } from './violation.js';
 
@@ -152,6 +163,35 @@ export class Inspector {
         violated(7, `"${view}" did not park ${id}, which it cannot handle`);
     }
     same(2, `"${view}" at ${place}`, await this.liveRows(view), rowsOf(view, histories, parked));
+    await this.checkProvisional(view, place, reachedOf(view, histories, parked));
+  }
+
+  /**
+   * Law 9: a row is provisional as long as something that counts in it is not settled. What was moved or withdrawn may keep it
+   * so until what is settled passes where it was, but not where that was far ahead.
+   */
+  private async checkProvisional(view: ViewName, place: number, reached: ReadonlyMap<string, number>): Promise<void> {
+    const known = this.eye.projections.view(view);
+    const settled = (await known.settledUpTo()) - EPOCH_MS;
+    const near = this.nearAt(place);
+    for (const { key, provisional } of (await known.find(ALL)).rows) {
+      const time = reached.get(key)!;
+      if (time > settled ? provisional : !provisional || near > settled) continue;
+      violated(
+        9,
+        `the row "${key}" of "${view}" at ${place} is ${provisional ? '' : 'not '}provisional; it holds ${time}, settled is ${settled}`,
+      );
+    }
+  }
+
+  /** The latest time that a fact before a place bears on, but for those that are far ahead of their recording. */
+  private nearAt(place: number): number {
+    let near = Number.NEGATIVE_INFINITY;
+    for (const { draft, processedAtMs } of this.truth.log.slice(0, place)) {
+      const time = draft.kind === 'correction' ? Math.max(draft.target.time, draft.time ?? 0) : draft.time;
+      if (EPOCH_MS + time <= processedAtMs + SKEW_MS) near = Math.max(near, time);
+    }
+    return near;
   }
 
   private async checkCatalogue(): Promise<void> {

@@ -253,6 +253,24 @@ export function rowsOf(
   return found;
 }
 
+/** By row the latest time of what counts in it: of an event that adds to it, of all events of a thing whose state does. */
+export function reachedOf(
+  view: ViewName,
+  histories: ReadonlyMap<string, readonly Counted[]>,
+  parked: ReadonlySet<string>,
+): ReadonlyMap<string, number> {
+  const reached = new Map<string, number>();
+  for (const [id, events] of histories) {
+    if (parked.has(id)) continue;
+    const latest = Math.max(...events.map(({ time }) => time));
+    for (const add of addsOf(view, id, events)) {
+      const time = view === 'by-event' ? add.time : latest;
+      reached.set(add.row, Math.max(reached.get(add.row) ?? time, time));
+    }
+  }
+  return reached;
+}
+
 function addsOf(view: ViewName, id: string, events: readonly Counted[]): Add[] {
   const state = stateOf(events);
   if (state === undefined) return [];
