@@ -24,7 +24,7 @@ import type { Bytes, Environment } from './environment.js';
 import { ChunkWriter } from './chunk-writer.js';
 import { Chunk, processingIdOf, type FeedChunk } from './fact-chunk.js';
 import { HistoryIndex, ownerKey, type Span } from './history-index.js';
-import { ownersAbove } from './history-owners.js';
+import { HistoryOwners } from './history-owners.js';
 import { after, KeyWriter, readOrdinal } from './keys.js';
 import { Entry, WrittenChunk } from './entry.js';
 import { Tail, weightOf, type AggregateTail } from './tail.js';
@@ -52,7 +52,6 @@ export class FactLog implements EagerMember {
   readonly feed: Bytes;
   /** Rings when facts were recorded. */
   readonly bell = new Bell();
-  private readonly histories: Bytes;
   private readonly rows: Bytes;
   private readonly repeats: Bytes;
   /** By aggregate and ordinal: facts recorded behind a later key of their history, and corrections. */
@@ -68,6 +67,7 @@ export class FactLog implements EagerMember {
   private readonly tail = new Tail();
   private readonly writes = new Writes();
   private readonly index: HistoryIndex;
+  private readonly owners: HistoryOwners;
 
   // What this process knows of the log: the row as it read or wrote it last.
   private version = 0;
@@ -106,8 +106,9 @@ export class FactLog implements EagerMember {
     this.late = env.bytes(context, 'late');
     this.corrections = env.bytes(context, 'corrections');
     this.sources = env.bytes(context, 'sources');
-    this.histories = env.bytes(context, 'history', true);
-    this.index = new HistoryIndex(this.histories, this.tail, this.writes, indexAfter);
+    const histories = env.bytes(context, 'history', true);
+    this.owners = new HistoryOwners(histories, this.tail);
+    this.index = new HistoryIndex(histories, this.tail, this.writes, indexAfter);
     this.node = randomNode((length) => clock.randomBytes(length));
     this.writer = new ChunkWriter(this.node);
   }
@@ -448,8 +449,7 @@ export class FactLog implements EagerMember {
   /** Aggregates that have a history, in the order of their keys, behind `behind`, at most `limit`. */
   aggregates(behind: AggregateKey | undefined, limit: number): AggregateKey[] {
     this.refresh();
-    const above = behind === undefined ? undefined : ownerKey(this.listKeys, behind).copy();
-    return ownersAbove(this.histories, this.tail, this.listKeys, above, limit);
+    return this.owners.above(behind, limit);
   }
 
   /** How often the fact at this place came again. */

@@ -1,7 +1,7 @@
 /** Which aggregates have histories: those with segments, and those of which all is still in the tail, in the order of their keys. */
 import type { Bytes } from './environment.js';
 import { ownerKey } from './history-index.js';
-import { after, type KeyWriter } from './keys.js';
+import { after, KeyWriter } from './keys.js';
 import type { Owner } from './segment.js';
 import type { Tail } from './tail.js';
 
@@ -14,42 +14,65 @@ interface OwnerPlace {
 /** Segments of one aggregate that a look for the next one steps over: a jump costs about as much as so many steps. */
 const STEPS_MAX = 12;
 
-/** Aggregates that have committed facts, above a key, at most `limit`. */
-export function ownersAbove(
-  segments: Bytes,
-  tail: Tail,
-  keys: KeyWriter,
-  above: Buffer | undefined,
-  limit: number,
-): Owner[] {
-  const fresh = freshOwners(tail, keys, above);
-  const found: Owner[] = [];
-  let next = 0;
-  const add = ({ tenant, type, id }: Owner): void => {
-    found.push({ tenant, type, id });
-  };
-  for (const stored of storedOwners(segments, above === undefined ? undefined : after(above))) {
-    for (; found.length < limit && next < fresh.length; next++) {
-      const order = Buffer.compare(fresh[next]!.key, stored.key);
-      if (order > 0) break;
-      if (order < 0) add(fresh[next]!.owner);
+export class HistoryOwners {
+  private readonly keys = new KeyWriter();
+  /** Those with facts in the tail, in order, while it stays as it is: a reader that goes on from page to page sorts them once. */
+  private fresh: readonly OwnerPlace[] = [];
+  private changes = -1;
+  private end = -1;
+
+  constructor(
+    private readonly segments: Bytes,
+    private readonly tail: Tail,
+  ) {}
+
+  /** Aggregates that have committed facts, above one, at most `limit`. */
+  above(behind: Owner | undefined, limit: number): Owner[] {
+    const above = behind === undefined ? undefined : ownerKey(this.keys, behind).copy();
+    const fresh = this.inTail();
+    const found: Owner[] = [];
+    let next = above === undefined ? 0 : firstAbove(fresh, above);
+    const add = ({ tenant, type, id }: Owner): void => {
+      found.push({ tenant, type, id });
+    };
+    for (const stored of storedOwners(this.segments, above === undefined ? undefined : after(above))) {
+      for (; found.length < limit && next < fresh.length; next++) {
+        const order = Buffer.compare(fresh[next]!.key, stored.key);
+        if (order > 0) break;
+        if (order < 0) add(fresh[next]!.owner);
+      }
+      if (found.length >= limit) return found;
+      add(stored.owner);
     }
-    if (found.length >= limit) return found;
-    add(stored.owner);
+    while (found.length < limit && next < fresh.length) add(fresh[next++]!.owner);
+    return found;
   }
-  while (found.length < limit && next < fresh.length) add(fresh[next++]!.owner);
-  return found;
+
+  private inTail(): readonly OwnerPlace[] {
+    const { end, changes } = this.tail;
+    if (changes === this.changes && end === this.end) return this.fresh;
+    const fresh: OwnerPlace[] = [];
+    for (const owner of this.tail.all()) {
+      if (!owner.entries.some((entry) => entry.ordinal < end)) continue;
+      const { tenant, type, id } = owner;
+      fresh.push({ key: ownerKey(this.keys, owner).copy(), owner: { tenant, type, id } });
+    }
+    this.changes = changes;
+    this.end = end;
+    return (this.fresh = fresh.sort((a, b) => Buffer.compare(a.key, b.key)));
+  }
 }
 
-function freshOwners(tail: Tail, keys: KeyWriter, above: Buffer | undefined): OwnerPlace[] {
-  const { end } = tail;
-  const fresh: OwnerPlace[] = [];
-  for (const owner of tail.all()) {
-    if (!owner.entries.some((entry) => entry.ordinal < end)) continue;
-    const key = ownerKey(keys, owner).view();
-    if (above === undefined || Buffer.compare(key, above) > 0) fresh.push({ key: Buffer.from(key), owner });
+/** The first place whose key is above this one. */
+function firstAbove(places: readonly OwnerPlace[], key: Buffer): number {
+  let low = 0;
+  let high = places.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (Buffer.compare(places[middle]!.key, key) > 0) high = middle;
+    else low = middle + 1;
   }
-  return fresh.sort((a, b) => Buffer.compare(a.key, b.key));
+  return low;
 }
 
 /** Aggregates with segments, from a key on: a few segments of one are stepped over, more are jumped. */

@@ -55,6 +55,8 @@ export class Tail {
   end = 0;
   /** Of all facts in it, see `weightOf`. */
   weight = 0;
+  /** Grows with every change. */
+  changes = 0;
   private readonly types = new Map<string, Map<string, Map<string, AggregateTail>>>();
 
   private ids(tenant: string, type: string): Map<string, AggregateTail> {
@@ -81,6 +83,7 @@ export class Tail {
   add(aggregate: AggregateTail, entry: Entry): void {
     const { entries } = aggregate;
     if (entries.length === 0) this.ids(aggregate.tenant, aggregate.type).set(aggregate.id, aggregate);
+    this.changes++;
     this.weight += weightOf(entry.fact);
     let at = entries.length;
     while (at > 0 && at > entries.length - 4 && compareIdentity(entries[at - 1]!.fact, entry.fact) > 0) at--;
@@ -96,6 +99,7 @@ export class Tail {
     const at = aggregate.entries.lastIndexOf(entry);
     if (at < 0) return;
     aggregate.entries.splice(at, 1);
+    this.changes++;
     this.weight -= weightOf(entry.fact);
     if (aggregate.entries.length === 0) this.forget(aggregate);
   }
@@ -109,6 +113,7 @@ export class Tail {
       else entries[kept++] = entry;
     }
     if (kept === entries.length) return;
+    this.changes++;
     entries.length = kept;
     if (kept === 0) this.forget(aggregate);
   }
