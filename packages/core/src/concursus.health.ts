@@ -56,6 +56,8 @@ export interface HealthParts {
 const LAG_MS_MAX = 60_000;
 const TIMEOUT_MS = 5_000;
 const PROBLEMS_MAX = 100;
+/** Pages without facts that are passed on the way to the next one. */
+const PAGES_MAX = 16;
 /** Never written: reading it asks the store whether it answers. */
 const PROBE = 'health/probe';
 
@@ -125,8 +127,15 @@ export class ConcursusHealth {
 
   private async lagBehind(position: string | undefined): Promise<number> {
     const { feed, clock } = this.parts;
-    const { facts } = await feed.read(position === undefined ? feed.start() : feed.parsePosition(position), 1);
-    return facts.length === 0 ? 0 : Math.max(0, clock.now() - facts[0]!.processedAt);
+    let from = position === undefined ? feed.start() : feed.parsePosition(position);
+    for (let page = 0; page < PAGES_MAX; page++) {
+      const { facts, next } = await feed.read(from, 1);
+      if (facts.length > 0) return Math.max(0, clock.now() - facts[0]!.processedAt);
+      if (from.covers(next)) break;
+      // Only repeats stood there.
+      from = next;
+    }
+    return 0;
   }
 }
 

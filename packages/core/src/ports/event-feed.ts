@@ -5,7 +5,7 @@ import type { Position } from '../model/position.js';
 export interface FeedPage {
   /** In the order of their processing ids per aggregate; on single-writer stores over all. Repeats do not appear. */
   readonly facts: readonly Fact[];
-  /** Continue from here. Equal to `from` when there was nothing. */
+  /** Continue from here: `from` itself when there was nothing, farther on when there were only repeats. */
   readonly next: Position;
   /** True when nothing acknowledged stood behind `next` when the page was read. */
   readonly atEnd: boolean;
