@@ -207,7 +207,8 @@ class Cursor {
   async fill(): Promise<void> {
     this.facts = [];
     this.at = 0;
-    while (!this.ended) {
+    // A row that goes on behind `upTo`, as others had promised no more, is where the next page begins, too.
+    while (!this.ended && !this.goesOn) {
       if (this.next === this.rows.length) {
         const page = await this.pages.next();
         if (page.done === true) break;
@@ -229,6 +230,10 @@ class Cursor {
       this.ended = true;
       await this.pages.return(undefined);
     }
+  }
+
+  private get goesOn(): boolean {
+    return this.row !== undefined && isAfter(this.row.last, this.upTo);
   }
 }
 
