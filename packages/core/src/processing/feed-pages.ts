@@ -62,7 +62,7 @@ export class FeedPages {
   private readonly readers = new Set<Reader>();
   private facts = 0;
   private bytes = 0;
-  /** Told when a page goes. */
+  /** Told when a page goes, or somebody reads on. */
   private waiting: (() => void)[] = [];
 
   constructor(
@@ -81,6 +81,7 @@ export class FeedPages {
           : this.read(reader, from, limit, accepts, waits));
         reader.at = page.next;
         reader.place = page.next.toString();
+        this.wake();
         return page;
       },
       close: () => {
@@ -164,6 +165,7 @@ export class FeedPages {
 
   private wake(): void {
     const { waiting } = this;
+    if (waiting.length === 0) return;
     this.waiting = [];
     for (const told of waiting) told();
   }

@@ -104,12 +104,15 @@ export class Generations {
     return parseRequest(await this.checkpoints.read(requestOf(name)));
   }
 
-  /** Asks for the next generation of a version; one that is asked for already is what is answered. */
+  /**
+   * Asks for the next generation of a version; one that is asked for already is what is answered. One that is read is not: who
+   * let the readers go over to it died before it took the request away.
+   */
   async request(name: string, version: number, now: number, reason: RebuildRequest['reason']): Promise<RebuildRequest> {
     for (;;) {
       const text = await this.checkpoints.read(requestOf(name));
       const found = parseRequest(text);
-      if (found?.version === version) return found;
+      if (found?.version === version && !sameGeneration(found, await this.read(name, version))) return found;
       const next: RebuildRequest = { ...(await this.next(name, version)), startedAt: now, reason };
       if (await this.set(requestOf(name), JSON.stringify(next), text)) return next;
     }

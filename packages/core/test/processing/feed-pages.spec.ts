@@ -173,4 +173,18 @@ describe('pages of the feed', () => {
     expect(timesOf(await last)[0]).toBe(32_000);
     expect(limits).toHaveLength(5);
   });
+
+  it('wait no longer once the one behind has read on, though its page is kept for others', async () => {
+    const { pages, start, limits } = await place(40_000);
+    const [fast, slow] = [pages.reader(), pages.reader()];
+    pages.reader(); // never comes, so that pages stay
+    const behind = await slow.read(start, 8_000);
+    const ahead = await run(fast, start, 2, 8_000);
+    const waiting = fast.read(ahead.next, 8_000, { waits: true });
+    await turn();
+    expect(limits).toHaveLength(2);
+    // No clock moves: it is told.
+    await slow.read(behind.next, 8_000);
+    expect(timesOf(await waiting)[0]).toBe(16_000);
+  });
 });

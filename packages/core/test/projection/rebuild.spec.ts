@@ -318,6 +318,12 @@ describe('two processes', () => {
       const more = await w.bus.record([input(1, 2, 99)]);
       await view.caughtUp(more);
       expect((await other.projections.audit('spec')).differences).toEqual([]);
+      // What the dead one left, be it a request that is done, stands in nobody's way.
+      const again = await other.projections.rebuild('spec');
+      await until(async () => {
+        const { generation } = (await other.projections.generations('spec')).find(({ state }) => state === 'live')!;
+        return generation === again.generation && generation > 1;
+      }, 'the next switch');
       await other.runner.stop();
       await w.close();
     },
