@@ -127,7 +127,7 @@ export const truthCases: readonly BenchCase[] = [
   {
     id: 'truth/late events',
     operation: 'one event recorded and projected, in memory',
-    rounds: 9,
+    rounds: 31,
     compare: SHARES.slice(1).map((late) => [`ours, ${late * 100} % late`, 'ours, 0 % late'] as const),
     sides: (context) => SHARES.map((late) => whole(context, late)),
   },
