@@ -115,6 +115,7 @@ export {
   type DecisionAppend,
   type DecisionState,
 } from './ports/decision.js';
+export { ReadyPages } from './ports/ready-pages.js';
 export { EventFeed, type FeedPage } from './ports/event-feed.js';
 export { EventTransport, type TransportItem, type TransportSubscription } from './ports/event-transport.js';
 export {
@@ -352,6 +353,7 @@ export {
   ConcursusHealth,
   type HealthOptions,
   type HealthParts,
+  type HandlerHealth,
   type HealthReport,
   type ViewHealth,
 } from './concursus.health.js';

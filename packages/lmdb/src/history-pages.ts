@@ -2,8 +2,15 @@
  * One history of the log as readers get it: what they asked for, conflicting contents in digest order, whole at once or page
  * by page. Nothing in it waits, and it is no generator: most histories are one page, and a generator's promises cost more.
  */
-import { compareIdentity, Fact, InvalidEventError, OrdinalPosition, parseProcessingId } from '@concursus/core';
-import type { AggregateKey, HistoryPages, ReadOptions } from '@concursus/core';
+import {
+  compareIdentity,
+  Fact,
+  InvalidEventError,
+  OrdinalPosition,
+  parseProcessingId,
+  ReadyPages,
+} from '@concursus/core';
+import type { AggregateKey, ReadOptions } from '@concursus/core';
 import type { Entry } from './entry.js';
 import type { FactLog } from './fact-log.js';
 import type { Span } from './history-index.js';
@@ -121,40 +128,25 @@ export function scanHistory(
   return goOn;
 }
 
-export class LogPages implements HistoryPages, AsyncIterableIterator<readonly Fact[]> {
+export class LogPages extends ReadyPages {
   private filter: Filter | undefined;
   /** What is still to be read; undefined at the end. */
   private span: Span | undefined;
   /** Read, and not yet handed out: also what a page's last conflict group brought too much. */
   private ready: Fact[] = [];
-  private ended = false;
 
   /** @param log asked for at each page: it refuses with `STORE_CLOSED` when the store was closed in between */
   constructor(
     private readonly log: () => FactLog,
     private readonly aggregate: AggregateKey,
     private readonly options: ReadOptions,
-  ) {}
-
-  [Symbol.asyncIterator](): this {
-    return this;
+  ) {
+    super();
   }
 
-  next(): Promise<IteratorResult<readonly Fact[], undefined>> {
-    try {
-      const page = this.ended ? undefined : this.page();
-      if (page !== undefined) return Promise.resolve({ value: page, done: false });
-    } catch (error) {
-      this.ended = true;
-      return Promise.reject(error);
-    }
-    return this.return();
-  }
-
-  return(): Promise<IteratorResult<readonly Fact[], undefined>> {
-    this.ended = true;
+  override return(): Promise<IteratorResult<readonly Fact[], undefined>> {
     this.ready = [];
-    return Promise.resolve({ value: undefined, done: true });
+    return super.return();
   }
 
   /** What it has read is not read again by who iterates after all. */
@@ -164,7 +156,7 @@ export class LogPages implements HistoryPages, AsyncIterableIterator<readonly Fa
     return this.span === undefined && this.ready.length <= limit ? this.ready : undefined;
   }
 
-  private page(): readonly Fact[] | undefined {
+  protected override page(): readonly Fact[] | undefined {
     if (this.options.signal?.aborted === true) return undefined;
     const limit = this.fill();
     const { ready } = this;

@@ -17,6 +17,7 @@ import {
   type SourceCounts,
 } from '../ports/event-store.js';
 import { answerBefore, checkDecision, type DecisionAnswer, type DecisionAppend } from '../ports/decision.js';
+import { ReadyPages } from '../ports/ready-pages.js';
 import { DecisionBook } from './decision-book.js';
 import type { FactFilter, FactHistory } from './fact-history.js';
 import { compareAggregates, type FactLog } from './fact-log.js';
@@ -143,32 +144,18 @@ export class InMemoryEventStore extends EventStore {
 }
 
 /** One history page by page, read at the moment it is asked for. No generator: most histories are one page, and a generator's promises would cost more than it. */
-class Pages implements HistoryPages, AsyncIterableIterator<readonly Fact[]> {
+class Pages extends ReadyPages {
   private filter: FactFilter | undefined;
   private after: Fact | undefined;
   private started = false;
-  private ended = false;
 
   constructor(
     private readonly session: MemorySession,
     private readonly log: FactLog,
     private readonly aggregate: AggregateKey,
     private readonly options: ReadOptions,
-  ) {}
-
-  [Symbol.asyncIterator](): this {
-    return this;
-  }
-
-  next(): Promise<IteratorResult<readonly Fact[], undefined>> {
-    try {
-      const page = this.ended ? undefined : this.page();
-      if (page !== undefined) return Promise.resolve({ value: page, done: false });
-    } catch (error) {
-      this.ended = true;
-      return Promise.reject(error);
-    }
-    return this.return();
+  ) {
+    super();
   }
 
   whole(): readonly Fact[] | undefined {
@@ -190,11 +177,6 @@ class Pages implements HistoryPages, AsyncIterableIterator<readonly Fact[]> {
     };
   }
 
-  return(): Promise<IteratorResult<readonly Fact[], undefined>> {
-    this.ended = true;
-    return Promise.resolve({ value: undefined, done: true });
-  }
-
   private limit(): number {
     const limit = this.options.pageSize ?? PAGE_SIZE;
     if (Number.isInteger(limit) && limit >= 1 && limit <= PAGE_SIZE_MAX) return limit;
@@ -203,7 +185,7 @@ class Pages implements HistoryPages, AsyncIterableIterator<readonly Fact[]> {
     });
   }
 
-  private page(): readonly Fact[] | undefined {
+  protected override page(): readonly Fact[] | undefined {
     const limit = this.limit();
     const page = this.take(limit);
     if (page === undefined) return undefined;
