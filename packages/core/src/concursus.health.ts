@@ -7,13 +7,14 @@ import type { RelayState } from './pipeline/relay.js';
 import type { CheckpointStore } from './ports/checkpoint-store.js';
 import type { Clock } from './ports/clock.js';
 import type { EventFeed } from './ports/event-feed.js';
+import type { ViewStore } from './ports/view-store.js';
 import { ConcursusError, InvalidEventError, UnavailableError } from './model/errors.js';
 import type { HandlerState } from './processing/handler-runner.js';
 import type { Projections } from './projection/projections.js';
 import type { Concursus } from './concursus.runtime.js';
 
 export interface HealthOptions {
-  /** How far a view, a relay may be behind before it counts as a problem, 1 ms to a day. Default 60,000. */
+  /** How far a view, a handler, a relay may be behind before it counts as a problem, 1 ms to a day. Default 60,000. */
   readonly lagMsMax?: number;
   /** How long the whole look may take, 1 ms to a minute; a store that has not answered by then is down. Default 5,000. */
   readonly timeoutMs?: number;
@@ -29,6 +30,12 @@ export interface ViewHealth {
   readonly here: boolean;
 }
 
+/** A handler, or what settles under a name; of one that another process runs (`elsewhere`) only the lag is known here. */
+export interface HandlerHealth extends HandlerState {
+  /** How long ago was recorded what it has not done yet, or not all of it; 0 when it has done everything. */
+  readonly lagMs: number;
+}
+
 export interface HealthReport {
   readonly context: string;
   /** `up`: nothing to tell. `degraded`: it takes events and answers, but see `problems`. `down`: the store or the buffer does not answer. */
@@ -36,8 +43,7 @@ export interface HealthReport {
   /** What is wrong, in words, the worst first; at most 100. Names and figures only: nothing of events or settings. */
   readonly problems: readonly string[];
   readonly views: readonly ViewHealth[];
-  /** Handlers that run here. */
-  readonly handlers: readonly HandlerState[];
+  readonly handlers: readonly HandlerHealth[];
   /** Relays, as this process sees them. The error itself is in the log. */
   readonly relays: readonly Omit<RelayState, 'error' | 'position'>[];
   /** Undefined without a `durable` slot. */
@@ -49,6 +55,7 @@ export interface HealthParts {
   readonly concursus: Concursus;
   readonly projections: Projections;
   readonly checkpoints: CheckpointStore;
+  readonly viewStore: ViewStore;
   readonly feed: EventFeed;
   readonly clock: Clock;
 }
@@ -70,23 +77,23 @@ export class ConcursusHealth {
   }
 
   /**
-   * One look. Costs a read of the store, and two of each view. What does not answer is told, not thrown.
+   * One look. Costs a read of the store, and two of each view and handler. What does not answer is told, not thrown.
    * @throws InvalidEventError `INVALID_ARGUMENT` for an option out of its bounds
    */
   async report(options: HealthOptions = {}): Promise<HealthReport> {
     const lagMsMax = within('lagMsMax', options.lagMsMax ?? LAG_MS_MAX, 86_400_000);
     const timeoutMs = within('timeoutMs', options.timeoutMs ?? TIMEOUT_MS, 60_000);
     const { concursus, clock } = this.parts;
-    const handlers = (concursus.handlerRunner?.states() ?? []).filter(({ state }) => state !== 'elsewhere');
     const relays = concursus.relays().map(({ name, state, published, lagMs }) => ({ name, state, published, lagMs }));
     const problems: string[] = [];
     let status: HealthReport['status'] = 'up';
     let views: readonly ViewHealth[] = [];
+    let handlers: readonly HandlerHealth[] = [];
     let buffer: BufferState | undefined;
     const ended = new AbortController();
     try {
-      [views, buffer] = await Promise.race([
-        Promise.all([this.views(), concursus.buffer(), this.parts.checkpoints.read(PROBE)]),
+      [views, handlers, buffer] = await Promise.race([
+        Promise.all([this.views(), this.handlers(), concursus.buffer(), this.parts.checkpoints.read(PROBE)]),
         clock.sleep(timeoutMs, ended.signal).then(() => {
           throw new UnavailableError('TIMEOUT', `No answer within ${timeoutMs} ms.`, { fix: 'See what it waits for.' });
         }),
@@ -99,7 +106,11 @@ export class ConcursusHealth {
     } finally {
       ended.abort();
     }
-    const wrong = [...viewProblems(views, lagMsMax), ...handlerProblems(handlers), ...relayProblems(relays, lagMsMax)];
+    const wrong = [
+      ...viewProblems(views, lagMsMax),
+      ...handlerProblems(handlers, lagMsMax),
+      ...relayProblems(relays, lagMsMax),
+    ];
     if (buffer?.problem !== undefined) wrong.unshift(`buffer: ${buffer.problem}`);
     if (wrong.length > 0 && status === 'up') status = 'degraded';
     problems.push(...wrong);
@@ -121,6 +132,20 @@ export class ConcursusHealth {
         const [positions, parked] = await Promise.all([projections.positions(name), projections.parked(name)]);
         const lags = await Promise.all(positions.map((position) => this.lagBehind(position)));
         return { name, lagMs: Math.max(0, ...lags), parked: parked.length, here: projections.runsHere(name) };
+      }),
+    );
+  }
+
+  private async handlers(): Promise<HandlerHealth[]> {
+    const { concursus, viewStore } = this.parts;
+    const runner = concursus.handlerRunner;
+    if (runner === undefined) return [];
+    const states = runner.states();
+    return Promise.all(
+      runner.models.map(async ({ view }, i) => {
+        const checkpoint = await viewStore.readCheckpoint(view);
+        // Where a new name begins is kept when it is first run: before that it is behind nothing.
+        return { ...states[i]!, lagMs: checkpoint === undefined ? 0 : await this.lagBehind(checkpoint) };
       }),
     );
   }
@@ -151,8 +176,9 @@ function viewProblems(views: readonly ViewHealth[], lagMsMax: number): string[] 
   ]);
 }
 
-function handlerProblems(handlers: readonly HandlerState[]): string[] {
-  return handlers.flatMap(({ name, state, parked }) => [
+function handlerProblems(handlers: readonly HandlerHealth[], lagMsMax: number): string[] {
+  return handlers.flatMap(({ name, state, parked, lagMs }) => [
+    ...(lagMs > lagMsMax ? [`handler ${name} is ${lagMs} ms behind`] : []),
     ...(state === 'halted' ? [`handler ${name} is halted: too much is parked`] : []),
     ...(parked > 0 ? [`handler ${name} has ${parked} parked events`] : []),
   ]);

@@ -1,5 +1,6 @@
 /** How a context is doing: how far what reads it is behind, what is parked, failing or away; told to people and to terminus. */
 import 'reflect-metadata';
+import { Injectable, type Provider } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
 import { TerminusModule } from '@nestjs/terminus';
 import { ManualClock } from '@concursus/testing';
@@ -56,7 +57,10 @@ class Places {
 const T = Date.parse('2026-01-01T00:00:00Z');
 const NAMED = 'health of robots';
 
-async function boot(options: Partial<ConcursusOptions> & { readonly context?: string } = {}) {
+async function boot(
+  options: Partial<ConcursusOptions> & { readonly context?: string } = {},
+  providers: readonly Provider[] = [],
+) {
   const clock = new ManualClock(T);
   const { context = 'default' } = options;
   const module = await Test.createTestingModule({
@@ -65,7 +69,11 @@ async function boot(options: Partial<ConcursusOptions> & { readonly context?: st
       ConcursusModule.forFeature([Robot], { context }),
       TerminusModule.forRoot({ logger: false }),
     ],
-    providers: [Places, context === 'default' ? ConcursusHealthIndicator : concursusHealthIndicator(context, NAMED)],
+    providers: [
+      ...providers,
+      Places,
+      context === 'default' ? ConcursusHealthIndicator : concursusHealthIndicator(context, NAMED),
+    ],
   })
     .setLogger(false as never)
     .compile();
@@ -151,6 +159,27 @@ describe('the health of a context', () => {
     await concursus.start();
     await caughtUp();
     expect(await health.report()).toMatchObject({ status: 'up', views: [{ lagMs: 0 }, { lagMs: 0, here: true }] });
+    await module.close();
+  });
+
+  it('tells how long ago was recorded what a handler has not done', async () => {
+    let answer: () => void = () => undefined;
+    @Injectable()
+    class Bell {
+      @EventHandler(Moved, { schedule: 'durable', name: 'bell' }) ring(): Promise<void> {
+        return new Promise((resolve) => (answer = resolve));
+      }
+    }
+    const { module, health, clock, move } = await boot({}, [Bell]);
+    expect((await health.report()).handlers).toMatchObject([{ name: 'bell', state: 'running', lagMs: 0 }]);
+    await move('r1', 1);
+    await clock.advance(60_001);
+    const report = await health.report();
+    expect(report).toMatchObject({ status: 'degraded', handlers: [{ name: 'bell', inFlight: 1 }] });
+    expect(report.problems).toEqual([expect.stringMatching(/^handler bell is 6\d{4} ms behind$/)]);
+    answer();
+    for (let i = 0; i < 200 && (await health.report()).status !== 'up'; i++) await clock.advance(20);
+    expect(await health.report()).toMatchObject({ status: 'up', handlers: [{ lagMs: 0 }] });
     await module.close();
   });
 
