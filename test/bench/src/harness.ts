@@ -13,6 +13,8 @@ export interface HarnessOptions {
   readonly roundMs: number;
   /** Warm-up of each side, ms of its own work: V8, and a server where there is one, has compiled what is hot by then. */
   readonly warmMs: number;
+  /** A warm-up ends sooner where rounds take long to make ready: what is measured then is not compared with whole runs. */
+  readonly quick: boolean;
   /** Only this side runs. */
   readonly side: string | undefined;
   /** Where to write a CPU profile of the rounds that count; undefined for none. */
@@ -21,8 +23,8 @@ export interface HarnessOptions {
 
 /** Rounds of a warm-up: a side that is quick beyond measure ends there. */
 const WARM_ROUNDS_MAX = 100;
-/** So many times its own work a side may take to warm up in all: one whose rounds take long to make ready ends there. */
-const WARM_READY_FACTOR = 5;
+/** So many times its own work a side may take to warm up in all, in a quick run and else: one whose rounds take long to make ready ends there. */
+const WARM_READY_FACTOR = { quick: 5, whole: 100 };
 /** No round grows beyond this: its input is made beforehand, and is to fit beside what is measured. */
 const OPERATIONS_MAX = 40_000;
 const ALLOCATION_TRIES = 6;
@@ -51,9 +53,9 @@ class Lane {
   }
 
   /** Finds how many operations fill a round, and warms up on the way. */
-  async warm({ roundMs, warmMs }: HarnessOptions): Promise<void> {
+  async warm({ roundMs, warmMs, quick }: HarnessOptions): Promise<void> {
     let spent = 0;
-    const end = performance.now() + warmMs * WARM_READY_FACTOR;
+    const end = performance.now() + warmMs * WARM_READY_FACTOR[quick ? 'quick' : 'whole'];
     for (let i = 0; i < WARM_ROUNDS_MAX && spent < warmMs * 1e6 && performance.now() < end; i++) {
       const { ns } = await this.go();
       spent += ns;

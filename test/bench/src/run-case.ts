@@ -33,8 +33,8 @@ const context: CaseContext = {
 const one = [...cases, ...serverCases].find((each) => each.id === job.id);
 if (one === undefined) throw new Error(`There is no case "${job.id}".`);
 try {
-  const { rounds, roundMs, warmMs, side, profile } = job;
-  const result = await runCase(one, context, { rounds, roundMs, warmMs, side, profile });
+  const { rounds, roundMs, warmMs, quick, side, profile } = job;
+  const result = await runCase(one, context, { rounds, roundMs, warmMs, quick, side, profile });
   console.log(`${RESULT_MARK}${JSON.stringify(result)}`);
 } finally {
   for (const folder of made) rmSync(folder, { recursive: true, force: true });

@@ -15,8 +15,11 @@ interface Shape {
 /** Shapes of one class that are compiled; events of further ones are copied key by key. */
 const SHAPES_MAX = 4;
 const KEYS_MAX = 64;
-/** Events of one class after which its shapes are worth compiling, which takes some 30 µs each. */
-const WARM_EVENTS = 64;
+/**
+ * Events of one class after which its shapes are worth compiling. That takes some 30 µs each, and V8 interprets the code until
+ * it has run some thousand times, slower than a copy: of 500 classes each of which comes now and then, all would be interpreted.
+ */
+const WARM_EVENTS = 10_000;
 /** Keys come from stored events: only these are ever written into code. */
 const IDENTIFIER = /^[A-Za-z_$][\w$]{0,63}$/;
 

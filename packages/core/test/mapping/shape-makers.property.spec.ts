@@ -6,7 +6,7 @@ import { Hydrator } from '../../src/mapping/hydration.js';
 import { ShapeMakers } from '../../src/mapping/shape-makers.js';
 import type { Parameters } from '../../src/model/event.js';
 
-const WARM = 80;
+const WARM = 10_000;
 const NONE: ReadonlyMap<string, FieldMeta> = new Map();
 
 class Lamp {
