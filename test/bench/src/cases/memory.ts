@@ -89,6 +89,7 @@ export const memoryCases: readonly BenchCase[] = [
   {
     id: 'memory/held',
     operation: 'bytes that stay',
+    slow: true,
     values: async (context) => {
       const ours = await retainedBy(() => memoryWith(1_000));
       const bare = await retainedBy(() => mapWith(1_000));
