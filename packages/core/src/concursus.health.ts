@@ -32,7 +32,10 @@ export interface ViewHealth {
 
 /** A handler, or what settles under a name; of one that another process runs (`elsewhere`) only the lag is known here. */
 export interface HandlerHealth extends HandlerState {
-  /** How long ago was recorded what it has not done yet, or not all of it; 0 when it has done everything. */
+  /**
+   * How long ago was recorded what its checkpoint has not passed; 0 when nothing stands behind it. A durable handler's passes what
+   * is done or parked; a persistent one's, and that of what settles, what is kept in its queue: waiting there is no lag.
+   */
   readonly lagMs: number;
 }
 

@@ -83,7 +83,6 @@ export const rebuildCases: readonly BenchCase[] = [
   {
     id: 'truth/rebuild',
     operation: 'one event of a view, built anew or as it comes',
-    slow: true,
     rounds: 7,
     compare: [
       ['rebuild, in memory', 'live, in memory'],
