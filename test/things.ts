@@ -10,8 +10,8 @@ import { afterAll, beforeAll, describe } from 'vitest';
 import { inMemory, type Clock, type EventFeed, type EventInput, type Layer, type LayerProvider } from '@concursus/core';
 import { lmdb } from '@concursus/lmdb';
 import { inputOf } from '../packages/testing/src/simulation/inputs.js';
-import { recordedOf, rowsOf, type Counted, type ViewName } from '../packages/testing/src/simulation/model.js';
-import type { CorrectionDraft, EventDraft, Policy } from '../packages/testing/src/simulation/plan.js';
+import { recordedOf, rowsOf, type Counted } from '../packages/testing/src/simulation/model.js';
+import type { CorrectionDraft, EventDraft, Policy, ViewName } from '../packages/testing/src/simulation/plan.js';
 import { SimProcess } from '../packages/testing/src/simulation/sim-process.js';
 
 export { bytes, effective, historiesOf, livingOf, stateOf } from '../packages/testing/src/simulation/model.js';

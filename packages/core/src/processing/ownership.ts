@@ -104,10 +104,18 @@ export class Ownership implements Holder {
     if (watch !== undefined) this.forget(watch);
   }
 
-  /** Claims what is free at once, and watches the rest. */
+  /**
+   * Claims what is free at once, and watches the rest.
+   * @throws what the store throws: then nothing is watched
+   */
   async start(): Promise<void> {
     this.sharing?.join(this);
-    await this.look();
+    try {
+      await this.look();
+    } catch (error) {
+      this.sharing?.leave(this);
+      throw error;
+    }
     this.running = this.loop();
   }
 

@@ -208,8 +208,9 @@ export class Succession {
     if (this.first.has(name) || this.later.has(name)) return;
     const ownership = this.newOwnership();
     ownership.watch(name);
-    this.later.set(name, ownership);
+    // One that could not start is tried again with the next turn: nothing would ever claim for it.
     await ownership.start();
+    this.later.set(name, ownership);
   }
 
   /** How the generation that is read goes to another process; what is built beside it goes with it. */

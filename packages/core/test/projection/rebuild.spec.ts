@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   correctionEvent,
+  UnavailableError,
   ViewMirror,
   type Clock,
   type EventInput,
@@ -330,6 +331,36 @@ describe('two processes', () => {
   );
 });
 
+describe('a store that once does not answer', () => {
+  it.each(['readOwner', 'claim'] as const)('is asked again: %s of the generation to come', async (method) => {
+    const w = await world();
+    const { checkpointStore: checkpoints, viewStore: views, eventStore: store, eventFeed: feed } = w.ports;
+    let refused = 0;
+    const once = (name: string, ...rest: never[]): unknown => {
+      if (name === 'projection:spec:1000001' && ++refused === 1)
+        throw new UnavailableError('STORE_UNREACHABLE', 'Busy on purpose.', { fix: 'Try again.' });
+      return (checkpoints[method] as (...args: unknown[]) => unknown)(name, ...rest);
+    };
+    const { registry, clock, logger } = w;
+    const ports = { store, feed, views, checkpoints: replaced(checkpoints, method, once) };
+    const runner = new ProjectionRunner({ ...ports, registry, clock, logger, process: 'one' }, [modelOf(w, 1)], QUICK);
+    await runner.start();
+    const { projections } = w.runner([modelOf(w, 1)], 'reader', QUICK);
+    await fill(w, 9);
+    await projections.rebuild('spec');
+    await until(async () => (await projections.rebuilding('spec')) === undefined, 'the switch');
+    expect(refused).toBeGreaterThan(1);
+    await projections.view('spec').caughtUp(await w.bus.record([input(1, 2, 99)]));
+    expect((await projections.audit('spec')).differences).toEqual([]);
+    await runner.stop();
+    await w.close();
+  });
+});
+
+/** The port with a method of another's. */
+const replaced = <P extends object>(port: P, method: string, by: unknown): P =>
+  new Proxy(port, { get: (target, name) => (name === method ? by : (Reflect.get(target, name) as unknown)) });
+
 /** A process whose ports die before a write of the building. */
 function fragile(w: World, model: ProjectionModel, dies: number) {
   let writes = 0;
@@ -349,8 +380,6 @@ function fragile(w: World, model: ProjectionModel, dies: number) {
     // A port that is gone answers nobody: not waited for.
     if (++writes === dies) void mortal.die();
   };
-  const replaced = <P extends object>(port: P, method: string, by: unknown): P =>
-    new Proxy(port, { get: (target, name) => (name === method ? by : (Reflect.get(target, name) as unknown)) });
   const parts = {
     store: faults.wrap(w.ports.eventStore),
     feed: faults.wrap(w.ports.eventFeed),

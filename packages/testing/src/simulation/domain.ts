@@ -1,6 +1,7 @@
 /** What the simulated worlds are about: an aggregate whose state depends on order, and projections that use every merge. */
 import {
   Aggregate,
+  CATALOGUE,
   Count,
   Earliest,
   Event,
@@ -16,6 +17,7 @@ import {
   type Rows,
   type RowsContext,
 } from '@concursus/core';
+import { VIEWS } from './model.js';
 
 @Event({ initial: true })
 export class Begun {
@@ -36,6 +38,9 @@ export class Moved {
 export class Ended {
   constructor(readonly who: string) {}
 }
+
+/** Everything that is kept as a view, and can be built anew. */
+export const KEPT: readonly string[] = [...VIEWS, CATALOGUE];
 
 /** Another order of its events gives another path, and another total. */
 @Aggregate('thing')

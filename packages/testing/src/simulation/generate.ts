@@ -3,6 +3,8 @@
  * because small ones are fast and most faults need only a few events; some are larger.
  */
 import type { Action, CallPoint, Draft, EventDraft, MarkerDraft, Plan, SettlingDraft } from './plan.js';
+import { KEPT } from './domain.js';
+import { VIEWS } from './model.js';
 import { Random } from './random.js';
 
 /** What the generator may use; the rest of the world stays as it is. */
@@ -110,6 +112,7 @@ export function planOf(seed: number, features: Features): Plan {
     actions.push(...decisions(more, drafts, spanMs, processes));
   for (const draft of disputed) actions.push(sendOf(more, more.real() * spanMs, [draft], processes));
   if (!calm && (timed || effects)) actions.push(...deadlyCalls(more, spanMs, processes));
+  actions.push(...rebuilds(new Random(seed ^ 0x2b1d), spanMs, processes));
   actions.sort((a, b) => a.at - b.at);
   return { seed, processes, ...network, snapshots, ...consumers, clockOffsets, actions };
 }
@@ -358,6 +361,23 @@ function troubles(random: Random, spanMs: number, processes: number): Action[] {
   }
   for (let i = random.pick([0, 1, 2]); i > 0; i--) actions.push({ at: at(), kind: 'forget' });
   for (let i = random.pick([0, 0, 1]); i > 0; i--) actions.push({ at: at(), kind: 'retry-parked', to: to() });
+  return actions;
+}
+
+/** Views that are built anew while much happens, some of them twice, or again as soon as they are read. */
+function rebuilds(random: Random, spanMs: number, processes: number): Action[] {
+  const count = random.chance(0.3) ? random.int(1, 3) : 0;
+  const often = random.pick(KEPT);
+  const actions: Action[] = Array.from({ length: count }, () => ({
+    at: random.real() * spanMs * 1.5,
+    kind: 'rebuild',
+    to: random.int(0, processes - 1),
+    view: random.chance(0.5) ? often : random.pick(KEPT),
+  }));
+  if (random.chance(0.1)) {
+    const everyMs = random.pick([10, 500, 3_000]);
+    actions.push({ at: random.real() * spanMs, kind: 'deploy', view: random.pick(VIEWS), everyMs });
+  }
   return actions;
 }
 

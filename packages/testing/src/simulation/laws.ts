@@ -10,21 +10,11 @@ import {
   type PersistentPorts,
   type ViewRow,
 } from '@concursus/core';
-import type { Thing } from './domain.js';
+import { KEPT, type Thing } from './domain.js';
 import type { Mirror } from './mirror.js';
 import { sameText } from './mirror.js';
-import {
-  historiesOf,
-  isPoisoned,
-  livingOf,
-  reachedOf,
-  rowsOf,
-  stateOf,
-  VIEWS,
-  type Counted,
-  type ViewName,
-} from './model.js';
-import type { Policy } from './plan.js';
+import { historiesOf, isPoisoned, livingOf, reachedOf, rowsOf, stateOf, VIEWS, type Counted } from './model.js';
+import type { Policy, ViewName } from './plan.js';
 import { EPOCH_MS } from './sim-clock.js';
 import { SimProcess } from './sim-process.js';
 import { SKEW_MS } from './tide.js';
@@ -46,6 +36,8 @@ export class Inspector {
   /** Looks at the disk itself: nothing of it is delayed or fails. */
   private readonly eye: SimProcess;
   private histories: { readonly place: number; readonly known: ReadonlyMap<string, readonly Counted[]> } | undefined;
+  /** How far each view was settled when it was looked at last: also over a building anew, this never falls. */
+  private readonly settled = new Map<string, number>();
   private readonly asked: { readonly question: Question; readonly answer: string }[] = [];
 
   constructor(
@@ -73,9 +65,15 @@ export class Inspector {
   async lag(others: readonly string[]): Promise<string | undefined> {
     const { log } = this.truth;
     if (log.length === 0) return undefined;
-    for (const view of [...VIEWS, CATALOGUE, ...others]) {
+    for (const view of KEPT) {
       const at = await this.placeOf(view);
       if (at < log.length) return `the view "${view}" stands at ${at} of ${log.length}`;
+      if ((await this.eye.projections.rebuilding(view)) !== undefined) return `the view "${view}" is being built anew`;
+    }
+    for (const other of others) {
+      const checkpoint = await this.ports.viewStore.readCheckpoint({ name: other, version: 1, slice: -1 });
+      const at = checkpoint === undefined ? 0 : ordinalOf(checkpoint);
+      if (at < log.length) return `"${other}" stands at ${at} of ${log.length}`;
     }
     for (const mirror of this.mirrors) {
       const last = await this.eye.projections.view(mirror.view).lastChange();
@@ -143,9 +141,10 @@ export class Inspector {
     return this.histories.known;
   }
 
+  /** Where the generation stands that is read. */
   private async placeOf(view: string): Promise<number> {
-    const checkpoint = await this.ports.viewStore.readCheckpoint({ name: view, version: 1, slice: -1 });
-    return checkpoint === undefined ? 0 : ordinalOf(checkpoint);
+    const live = (await this.eye.projections.generations(view)).find(({ state }) => state === 'live');
+    return live?.position === undefined ? 0 : ordinalOf(live.position);
   }
 
   private async liveRows(view: string): Promise<Record<string, Row>> {
@@ -173,6 +172,9 @@ export class Inspector {
   private async checkProvisional(view: ViewName, place: number, reached: ReadonlyMap<string, number>): Promise<void> {
     const known = this.eye.projections.view(view);
     const settled = (await known.settledUpTo()) - EPOCH_MS;
+    const before = this.settled.get(view) ?? settled;
+    if (settled < before) violated(9, `"${view}" was settled up to ${before}, and is now up to ${settled}`);
+    this.settled.set(view, settled);
     const near = this.nearAt(place);
     for (const { key, provisional } of (await known.find(ALL)).rows) {
       const time = reached.get(key)!;

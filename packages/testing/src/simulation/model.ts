@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { EPOCH_MS } from './sim-clock.js';
-import type { CorrectionDraft, Draft, EventDraft, MarkerDraft, Policy } from './plan.js';
+import type { CorrectionDraft, Draft, EventDraft, MarkerDraft, Policy, ViewName } from './plan.js';
 
 /** An event as it counts: as reported, or as an amendment has it. */
 export interface Counted extends EventDraft {
@@ -219,7 +219,6 @@ interface Add {
   readonly paths?: readonly string[];
 }
 
-export type ViewName = 'by-state' | 'by-event' | 'fragile';
 export const VIEWS: readonly ViewName[] = ['by-state', 'by-event', 'fragile'];
 
 /** Whether the projection throws for a thing. */

@@ -3,6 +3,9 @@
  * smaller world (shrink.ts). Times are virtual milliseconds from the world's beginning.
  */
 
+/** Each by a projection of `domain.ts`. */
+export type ViewName = 'by-state' | 'by-event' | 'fragile';
+
 /** An event as a source reports it. `time` may lie in another century: a source's clock is its own. */
 export interface EventDraft {
   readonly kind: 'event';
@@ -101,7 +104,11 @@ export type Action =
   | { readonly at: number; readonly kind: 'inspect' }
   /** Whatever may only save work is emptied. */
   | { readonly at: number; readonly kind: 'forget' }
-  | { readonly at: number; readonly kind: 'retry-parked'; readonly to: number };
+  | { readonly at: number; readonly kind: 'retry-parked'; readonly to: number }
+  /** A view is to be built anew, beside the one that is read. */
+  | { readonly at: number; readonly kind: 'rebuild'; readonly to: number; readonly view: string }
+  /** One process after the other ends and starts with the next version of a projection; whoever starts later has it too. */
+  | { readonly at: number; readonly kind: 'deploy'; readonly view: ViewName; readonly everyMs: number };
 
 export interface Plan {
   readonly seed: number;

@@ -29,37 +29,48 @@ import {
 } from '@concursus/core';
 import { ByEvent, ByState, Disputed, Fragile, Thing, Undisputed } from './domain.js';
 import type { Consumers } from './other-side.js';
-import type { Plan, Policy } from './plan.js';
+import type { Plan, Policy, ViewName } from './plan.js';
 import { SKEW_MS } from './tide.js';
 
 const quiet: LayerLogger = { log: () => undefined, warn: () => undefined, error: () => undefined };
 
-/** What an application declares. */
-interface Declared {
+/** Which version of a projection an application has; 1 unless it is listed. */
+export type Versions = ReadonlyMap<ViewName, number>;
+
+/** What an application declares. Immutable, so all worlds share them. */
+class Declared {
   readonly registry: EventRegistry;
-  readonly models: readonly ProjectionModel[];
+  private readonly catalogue: ProjectionModel;
+  private readonly known = new Map<string, ProjectionModel>();
+
+  constructor(private readonly thing: typeof Thing) {
+    this.registry = new EventRegistry('simulation', [thing]);
+    this.catalogue = catalogueModel(this.registry);
+  }
+
+  models(versions: Versions): readonly ProjectionModel[] {
+    return [this.catalogue, ...[ByState, ByEvent, Fragile].map((cls) => this.model(cls, versions))];
+  }
+
+  private model(cls: typeof ByState | typeof ByEvent | typeof Fragile, versions: Versions): ProjectionModel {
+    const meta = projectionMetaOf(cls)!;
+    const version = versions.get(meta.name as ViewName) ?? meta.version;
+    const key = `${meta.name} ${version}`;
+    let model = this.known.get(key);
+    if (model === undefined) {
+      const instance = new cls();
+      const thing = this.registry.aggregate(this.thing);
+      model = projectionModel(cls, { ...meta, version }, handlersOf(cls), thing, () => instance as never);
+      this.known.set(key, model);
+    }
+    return model;
+  }
 }
 
-function declared(thing: typeof Thing): Declared {
-  const registry = new EventRegistry('simulation', [thing]);
-  const models = [ByState, ByEvent, Fragile].map((cls) => {
-    const instance = new cls();
-    return projectionModel(
-      cls,
-      projectionMetaOf(cls)!,
-      handlersOf(cls),
-      registry.aggregate(thing),
-      () => instance as never,
-    );
-  });
-  return { registry, models: [catalogueModel(registry), ...models] };
-}
-
-/** Immutable, so all worlds share them. */
 const applications: Readonly<Record<Policy, Declared>> = {
-  both: declared(Thing),
-  neither: declared(Undisputed),
-  greatest: declared(Disputed),
+  both: new Declared(Thing),
+  neither: new Declared(Undisputed),
+  greatest: new Declared(Disputed),
 };
 
 /** That of most worlds. */
@@ -70,6 +81,7 @@ export interface SimOptions {
   readonly pageSize: number;
   readonly snapshots: boolean;
   readonly policy: Policy;
+  readonly versions?: Versions;
 }
 
 /** What a process runs beside its views. */
@@ -98,7 +110,8 @@ export class SimProcess {
     options: SimOptions,
     consumers?: SimConsumers,
   ) {
-    const { registry, models } = applications[options.policy];
+    const { registry } = applications[options.policy];
+    const models = applications[options.policy].models(options.versions ?? new Map());
     const { eventStore: store, eventFeed: feed, viewStore: views, checkpointStore: checkpoints, quarantine } = ports;
     this.deduplicator =
       cache === undefined

@@ -23,7 +23,7 @@ import { Inspector } from './laws.js';
 import { Mirror } from './mirror.js';
 import { VIEWS } from './model.js';
 import { OtherSide, type Consumers } from './other-side.js';
-import type { Action, Plan } from './plan.js';
+import type { Action, Plan, ViewName } from './plan.js';
 import { Random } from './random.js';
 import { Life, Scheduler } from './scheduler.js';
 import { EPOCH_MS, SimClock, type WallClock } from './sim-clock.js';
@@ -51,6 +51,7 @@ interface Running {
 
 type Send = Extract<Action, { kind: 'send' }>;
 type Kill = Extract<Action, { kind: 'kill' }>;
+type Rebuild = Extract<Action, { kind: 'rebuild' }>;
 type Ask = Extract<Action, { kind: 'ask' }>;
 
 /** A sender that was not answered tries again after so long. */
@@ -92,6 +93,8 @@ class World {
   private waiting = 0;
   /** Retries of parked things that are not answered. */
   private readonly releasing = new Set<object>();
+  /** What whoever starts has of each projection. */
+  private readonly versions = new Map<ViewName, number>();
   private kills = 0;
   private answers = 0;
 
@@ -190,6 +193,7 @@ class World {
       pageSize: plan.pageMax === 1_000 ? 1_000 : plan.pageMax * 2,
       snapshots: plan.snapshots,
       policy: plan.policy,
+      versions: this.versions,
     };
     const { otherSide } = this;
     const consumers = {
@@ -292,7 +296,33 @@ class World {
         if (running?.up.started === true) this.scheduler.after(0, () => this.retryParked(running), running.life);
         return undefined;
       }
+      case 'deploy':
+        this.versions.set(action.view, (this.versions.get(action.view) ?? 1) + 1);
+        for (let slot = 0; slot < this.plan.processes; slot++)
+          this.scheduler.after(slot * action.everyMs, () => this.replace(slot));
+        return undefined;
+      case 'rebuild':
+        return this.rebuild(action);
     }
+  }
+
+  /** Ended for another to be started in its place. */
+  private replace(slot: number): void {
+    const running = this.slots[slot];
+    if (running !== undefined) this.kill(running, 50);
+  }
+
+  /** Asked once: what is taken in is built, whatever becomes of who was asked. */
+  private rebuild(action: Rebuild): void {
+    const running = this.slots[action.to];
+    if (running?.up.started !== true) return;
+    const asked = (): void => {
+      running.process.projections.rebuild(action.view).catch((error: unknown) => {
+        if (!running.life.dead && !isRetryable(error))
+          this.fail(new Violation(0, `a building anew was refused: ${String(error)}`));
+      });
+    };
+    this.scheduler.after(0, asked, running.life);
   }
 
   private retryParked({ process, up }: Running): void {
