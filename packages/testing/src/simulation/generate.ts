@@ -378,6 +378,14 @@ function rebuilds(random: Random, spanMs: number, processes: number): Action[] {
     const everyMs = random.pick([10, 500, 3_000]);
     actions.push({ at: random.real() * spanMs, kind: 'deploy', view: random.pick(VIEWS), everyMs });
   }
+  // Each switch has several writes, and may end before or after each.
+  if (actions.length > 0 && random.chance(0.5)) {
+    const on: CallPoint = random.chance(0.5)
+      ? { method: 'switch', nth: random.int(1, 2), phase: 'done' }
+      : { method: 'save', nth: random.int(1, 9), phase: random.pick(['before', 'done', 'answered']) };
+    const restartMs = random.pick([0, 10, 500]);
+    for (let to = 0; to < processes; to++) actions.push({ at: 0, kind: 'kill', to, restartMs, on });
+  }
   return actions;
 }
 

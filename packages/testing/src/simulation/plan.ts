@@ -58,7 +58,10 @@ export type SettlingDraft =
 /** What becomes of several contents under one identity; `greatest`: those with the greatest `who` count. */
 export type Policy = 'both' | 'neither' | 'greatest';
 
-/** Which of a process's next calls of a port's method ends it: before it is done, when it is done, or when the answer came. */
+/**
+ * Which of a process's next calls of a port's method ends it: before it is done, when it is done, or when the answer came.
+ * `switch`: the call that lets readers go over to another generation of a view, when it is done.
+ */
 export interface CallPoint {
   readonly method: string;
   readonly nth: number;

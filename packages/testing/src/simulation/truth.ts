@@ -30,6 +30,10 @@ export class Truth {
   private readonly offered = new Map<string, Draft>();
   private readonly epochs = new Map<string, number>();
   private readonly contents = new Map<string, string[]>();
+  /** Where each generation of each view stands, and which of them is read. */
+  private readonly places = new Map<string, number>();
+  private readonly read = new Map<string, string>();
+  private readonly ended = new Set<string>();
 
   constructor(drafts: readonly Draft[]) {
     for (const draft of drafts) {
@@ -94,6 +98,26 @@ export class Truth {
     this.wrote(owner, epoch);
     if (expected !== undefined && ordinalOf(checkpoint) < ordinalOf(expected))
       violated(7, `the checkpoint of "${view.name}" moved from ${expected} back to ${checkpoint}`);
+    const generation = `${view.name}:${view.version}`;
+    if (this.ended.has(generation)) violated(6, `"${generation}" was written after its end`);
+    this.places.set(generation, ordinalOf(checkpoint));
+  }
+
+  /** A value was saved: it may end a generation of a view, or let its readers go over to another. */
+  saved(name: string, value: string): void {
+    if (name.startsWith('projection:')) this.ended.add(name.slice('projection:'.length));
+    if (!name.startsWith('view:')) return;
+    const view = name.slice('view:'.length);
+    const from = this.read.get(view) ?? value;
+    this.read.set(view, value);
+    const before = this.places.get(`${view}:${from}`) ?? 0;
+    const now = this.places.get(`${view}:${value}`) ?? 0;
+    if (now < before) violated(7, `readers of "${view}" went over from place ${before} to place ${now}`);
+  }
+
+  /** As the store numbers it; undefined before any was kept. */
+  generationRead(view: string): string | undefined {
+    return this.read.get(view);
   }
 
   /** How often the owner row of this name was won. */

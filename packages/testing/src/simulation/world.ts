@@ -236,9 +236,12 @@ class World {
       const commit = args[0] as ViewCommit;
       this.truth.committed(commit);
       this.otherSide.committed(commit, life);
-    } else if (method === 'save' && args.length === 3)
-      this.truth.wrote(args[0] as string, (args[2] as { readonly epoch: number }).epoch);
-    else if (method === 'claim') this.truth.claimed(result as OwnerRow | undefined);
+    } else if (method === 'save' && args.length === 3) {
+      const [name, value, { epoch }] = args as [string, string, { readonly epoch: number }];
+      this.truth.wrote(name, epoch);
+      this.truth.saved(name, value);
+      if (name.startsWith('view:')) this.called(life, 'switch', 'done');
+    } else if (method === 'claim') this.truth.claimed(result as OwnerRow | undefined);
   }
 
   private kill(running: Running, restartMs: number): void {
@@ -317,10 +320,17 @@ class World {
     const running = this.slots[action.to];
     if (running?.up.started !== true) return;
     const asked = (): void => {
-      running.process.projections.rebuild(action.view).catch((error: unknown) => {
-        if (!running.life.dead && !isRetryable(error))
-          this.fail(new Violation(0, `a building anew was refused: ${String(error)}`));
-      });
+      const read = this.truth.generationRead(action.view);
+      running.process.projections.rebuild(action.view).then(
+        ({ version, generation }) => {
+          if (!running.life.dead && String(version + generation * 1_000_000) === read)
+            this.fail(new Violation(7, `"${action.view}" is to be built anew, and ${read} is read already`));
+        },
+        (error: unknown) => {
+          if (!running.life.dead && !isRetryable(error))
+            this.fail(new Violation(0, `a building anew was refused: ${String(error)}`));
+        },
+      );
     };
     this.scheduler.after(0, asked, running.life);
   }
