@@ -43,6 +43,19 @@ interface Watch {
   giving: boolean;
 }
 
+function watchOf(name: string, sharing: Sharing | undefined): Watch {
+  return {
+    name,
+    sharing,
+    held: undefined,
+    seen: undefined,
+    seenSinceMs: Number.NEGATIVE_INFINITY,
+    leftUntilMs: Number.NEGATIVE_INFINITY,
+    leavingSinceMs: undefined,
+    giving: false,
+  };
+}
+
 /** Holds or watches the owner rows of this process's consumers. */
 export class Ownership implements Holder {
   private readonly watches = new Map<string, Watch>();
@@ -69,16 +82,34 @@ export class Ownership implements Holder {
 
   /** Registers a consumer; call before `start`. One that cannot let go is never given away. */
   watch(name: string, sharing?: Sharing): void {
-    this.watches.set(name, {
-      name,
-      sharing,
-      held: undefined,
-      seen: undefined,
-      seenSinceMs: Number.NEGATIVE_INFINITY,
-      leftUntilMs: Number.NEGATIVE_INFINITY,
-      leavingSinceMs: undefined,
-      giving: false,
-    });
+    this.watches.set(name, watchOf(name, sharing));
+  }
+
+  /**
+   * Registers one more after the start, and claims it if it is free.
+   * @throws what the store throws: then it is not registered
+   */
+  async add(name: string): Promise<void> {
+    if (this.watches.has(name)) return;
+    const watch = watchOf(name, undefined);
+    this.watches.set(name, watch);
+    try {
+      await this.tryClaim(watch);
+    } catch (error) {
+      this.watches.delete(name);
+      throw error;
+    }
+  }
+
+  /** Gives one up for good. */
+  async drop(name: string): Promise<void> {
+    const held = this.watches.get(name)?.held;
+    this.watches.delete(name);
+    try {
+      if (held !== undefined) await this.store.release(held);
+    } catch (error) {
+      this.logger.warn(`"${name}" could not be given up; it is free when its lease is over: ${String(error)}`);
+    }
   }
 
   /** From now on it may be given away. */
@@ -98,24 +129,30 @@ export class Ownership implements Holder {
     return this.watches.get(name)?.held;
   }
 
+  /**
+   * Takes the next epoch of a row that is held: what its consumer sent, and was not answered, is not written any more.
+   * @throws ConflictError `LEASE_LOST` it is held no more · what the store throws
+   */
+  async raise(name: string): Promise<OwnerRow> {
+    const watch = this.watches.get(name);
+    const row = watch?.held;
+    const next = row === undefined ? undefined : await this.store.claim(name, this.process, row);
+    if (next === undefined || watch?.held === undefined)
+      throw new ConflictError('LEASE_LOST', `"${name}" is not held any more.`, { fix: 'It is tried again.' });
+    watch.held = next;
+    return next;
+  }
+
   /** Told by a consumer whose write was refused: the row is another's now. */
   lost(name: string): void {
     const watch = this.watches.get(name);
     if (watch !== undefined) this.forget(watch);
   }
 
-  /**
-   * Claims what is free at once, and watches the rest.
-   * @throws what the store throws: then nothing is watched
-   */
+  /** Claims what is free at once, and watches the rest. */
   async start(): Promise<void> {
     this.sharing?.join(this);
-    try {
-      await this.look();
-    } catch (error) {
-      this.sharing?.leave(this);
-      throw error;
-    }
+    await this.look();
     this.running = this.loop();
   }
 

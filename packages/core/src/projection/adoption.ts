@@ -4,6 +4,9 @@
  *
  * Until the pointer is moved nobody reads the new generation, so the commits are pages; after a crash in the middle everything
  * is done again from the old generation as it stands then, and the first commit forgets the changes of the attempt before.
+ *
+ * From that commit on the new generation keeps its changes: the old one may be ended by the attempt, and the pointer moved by
+ * whoever finds that later, when the new one has gone on.
  */
 import { canonicalJson } from '../model/canonical-json.js';
 import { ConflictError, UnavailableError } from '../model/errors.js';
@@ -14,15 +17,12 @@ import type { Clock } from '../ports/clock.js';
 import type { EventFeed } from '../ports/event-feed.js';
 import type { ChangeRecord, Fields, StoredRow, ViewRef, ViewStore } from '../ports/view-store.js';
 import { rowReaching } from './ahead.js';
-import { ownerNameOf, viewRefOf, type Generation } from './generations.js';
+import { ownerNameOf, TAKEN_FROM, viewRefOf, type Generation } from './generations.js';
 import { emptyOf, type FieldModel } from './merge.js';
 import type { Track } from './track.js';
 
-/** Notes of a view about its own making. */
-const REBUILD_NOTES = 'rebuild/';
-/** From which generation it took over; and where the sequence of its changes began. */
-export const TAKEN_FROM = `${REBUILD_NOTES}taken-from`;
-const REPORT = `${REBUILD_NOTES}report`;
+/** A note of a view: what its taking over changed. */
+const REPORT = 'rebuild/report';
 
 export interface TakenFrom extends Generation {
   readonly changesFrom: number;
@@ -135,8 +135,8 @@ function takeOver(
   const before = old !== undefined && old.contributors > 0 ? old.fields : null;
   const after = made !== undefined && made.contributors > 0 ? made.fields : null;
   const same = before === null || after === null ? before === after : canonicalJson(before) === canonicalJson(after);
-  // A row that only the new one had, and has no more, was seen by nobody.
-  const revision = old === undefined ? (after === null ? made!.revision : 1) : old.revision + (same ? 0 : 1);
+  // A row that only the new one had, and has no more, was seen by nobody: should it come back, it comes for the first time.
+  const revision = old === undefined ? (after === null ? 0 : 1) : old.revision + (same ? 0 : 1);
   const empty: Record<string, WireValue> = {};
   if (made === undefined) for (const field of fields) empty[field.name] = emptyOf(field);
   // How far it reaches is the new one's: it was made of all that counts, the old one may hold what was withdrawn since.
@@ -242,26 +242,27 @@ export function reportOf(reports: readonly (RebuildReport | undefined)[]): Rebui
 /**
  * Stops whoever still runs an old version that nobody here has the code of, by the next epoch of its row; the row is the
  * caller's to renew and release.
- * @throws ConflictError `LEASE_LOST` it is claimed by another process, or went on behind where the new one stands
+ * @throws ConflictError `LEASE_LOST` it is claimed by another process
  */
-export async function fence(
-  parts: AdoptionParts & {
-    readonly checkpoints: CheckpointStore;
-    readonly feed: EventFeed;
-    readonly process: string;
-  },
+export async function claimNext(checkpoints: CheckpointStore, owner: string, process: string): Promise<OwnerRow> {
+  const row = await checkpoints.claim(owner, process, await checkpoints.readOwner(owner));
+  if (row === undefined) throw wentOn(owner);
+  return row;
+}
+
+/**
+ * Asks the store where the old one stands, which nobody writes any more. Its last commit may be done and not answered.
+ * @throws ConflictError `LEASE_LOST` it went on behind where the new one stands
+ */
+export async function checkStanding(
+  parts: AdoptionParts & { readonly feed: EventFeed },
   name: string,
   old: Generation,
   track: Track,
-): Promise<OwnerRow> {
-  const { checkpoints, views, feed, process } = parts;
-  const owner = ownerNameOf(name, old);
-  const row = await checkpoints.claim(owner, process, await checkpoints.readOwner(owner));
-  if (row === undefined) throw wentOn(owner);
-  const checkpoint = await views.readCheckpoint(viewRefOf(name, old));
-  if (checkpoint === undefined || track.position.covers(feed.parsePosition(checkpoint))) return row;
-  await checkpoints.release(row);
-  throw wentOn(owner);
+): Promise<void> {
+  const checkpoint = await parts.views.readCheckpoint(viewRefOf(name, old));
+  if (checkpoint === undefined || track.position.covers(parts.feed.parsePosition(checkpoint))) return;
+  throw wentOn(ownerNameOf(name, old));
 }
 
 function wentOn(owner: string): ConflictError {

@@ -4,7 +4,7 @@
  *
  * The way over has two writes. First the old generation is *retired*: a mark under the name of its owner row, so that only who
  * owns it can write it, and whoever claims it later finds it and steps no further. Then the pointer is moved, by whoever finds
- * the mark. So an owner that was paused between the two, and replaced, cannot move the pointer over what its follower committed:
+ * the mark; the new one may have gone on meanwhile, and has kept its changes. So an owner that was paused between the two, and replaced, cannot move the pointer over what its follower committed:
  *
  *   paused owner: … reads both views equal …                            retire ✗ LEASE_LOST
  *   its follower:                            claims, commits more changes
@@ -31,6 +31,9 @@ export interface RebuildRequest extends Generation {
 export const VERSIONS_MAX = 1_000_000;
 /** Stores keep that number in 32 bits. */
 const GENERATIONS_MAX = 4_000;
+
+/** A note of a view: from which generation it took over, or tried to, and where the sequence of its changes began. */
+export const TAKEN_FROM = 'rebuild/taken-from';
 
 /** Generation 0 stands where views without generations stood. */
 export function viewRefOf(name: string, { version, generation }: Generation): ViewRef {
@@ -148,7 +151,9 @@ export class Generations {
 
   /** Never one that was: its owner row and its retirement would speak of another view. */
   private async next(name: string, version: number): Promise<Generation> {
-    const kept = (await this.views.versions(name)).map(generationOf).filter((one) => one.version === version);
+    // What is read may hold nothing yet, and be nobody's.
+    const known = [await this.read(name, version), ...(await this.views.versions(name)).map(generationOf)];
+    const kept = known.filter((one) => one.version === version);
     for (let generation = Math.max(-1, ...kept.map((one) => one.generation)) + 1; ; generation++) {
       if (generation > GENERATIONS_MAX) {
         throw new InvalidEventError(

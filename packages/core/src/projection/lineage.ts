@@ -19,6 +19,8 @@ export class Lineage {
   /** After trouble, the next generation is left alone until then, by the monotonic clock. */
   resumeAtMs: number | undefined;
   failures = 0;
+  /** Owner rows of its generations that this process holds or watches. */
+  readonly watched = new Set<string>();
 
   constructor(
     readonly model: ProjectionModel,

@@ -7,9 +7,9 @@
  */
 import { compareText } from '../model/text.js';
 import type { Fields, FindOptions, StoredChange, StoredRow, ViewRef } from '../ports/view-store.js';
-import { TAKEN_FROM, type TakenFrom } from './adoption.js';
+import type { TakenFrom } from './adoption.js';
 import { sequencesOf, tokenOf } from './change-token.js';
-import { generationOf, readPointer, viewRefOf, type Generation } from './generations.js';
+import { generationOf, readPointer, TAKEN_FROM, viewRefOf, type Generation } from './generations.js';
 import { mergeFields, mergeRows } from './partials.js';
 import type { ProjectionModel } from './projection.js';
 import { StoredView, type ViewChange, type ViewParts, type ViewRow } from './view.js';

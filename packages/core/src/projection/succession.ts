@@ -10,7 +10,7 @@ import { ConflictError } from '../model/errors.js';
 import type { OwnerRow } from '../ports/checkpoint-store.js';
 import { Ownership, type OwnershipOptions, type Sharing } from '../processing/ownership.js';
 import { TimePolicies } from '../time/time-options.js';
-import { adopt, fence } from './adoption.js';
+import { adopt, checkStanding, claimNext } from './adoption.js';
 import { Generations, generationText, ownerNameOf, sameGeneration, viewRefOf, type Generation } from './generations.js';
 import { Lineage } from './lineage.js';
 import type { ProjectionModel } from './projection.js';
@@ -60,10 +60,7 @@ const LOOK_MS = 400;
 export class Succession {
   private readonly generations: Generations;
   private lineages: Lineage[] = [];
-  /** Owner rows of what was read when this process started; and of each generation since. */
   private readonly ownership: Ownership;
-  private readonly first = new Set<string>();
-  private readonly later = new Map<string, Ownership>();
   private looking: Promise<void> | undefined;
   private readonly works: StillWork[] = [];
   private readonly stopping = new AbortController();
@@ -77,12 +74,8 @@ export class Succession {
   ) {
     this.time = parts.time ?? new TimePolicies({});
     this.generations = new Generations(parts.checkpoints, parts.views);
-    this.ownership = this.newOwnership();
-  }
-
-  private newOwnership(): Ownership {
-    const { checkpoints, clock, logger, process } = this.parts;
-    return new Ownership(checkpoints, clock, logger, process, () => this.loop.wake(), this.options);
+    const { checkpoints, clock, logger, process } = parts;
+    this.ownership = new Ownership(checkpoints, clock, logger, process, () => loop.wake(), options);
   }
 
   /** Claims what is free; `join` then takes it into the loop. */
@@ -96,10 +89,10 @@ export class Succession {
         return new Lineage(model, live, this.generations, await this.generations.requested(model.name));
       }),
     );
-    for (const { model, live, own } of this.lineages) {
+    for (const { model, live, own, watched } of this.lineages) {
       if (!own) continue;
       const name = ownerNameOf(model.name, live);
-      this.first.add(name);
+      watched.add(name);
       this.ownership.watch(name, this.sharing(model, live));
     }
     await this.ownership.start();
@@ -123,7 +116,6 @@ export class Succession {
       await switching?.done;
     }
     await this.ownership.stop();
-    for (const ownership of this.later.values()) await ownership.stop();
     for (const work of this.works.splice(0)) await work.run(undefined);
   }
 
@@ -170,7 +162,6 @@ export class Succession {
   /** The row is another process's: it is watched from now on. */
   lost(name: string): void {
     this.ownership.lost(name);
-    this.later.get(name)?.lost(name);
   }
 
   /** Up to whose place a track goes: only one that is built has a leader, the view that is read, if it is run here. */
@@ -200,17 +191,26 @@ export class Succession {
   }
 
   private held(name: string): OwnerRow | undefined {
-    return this.ownership.held(name) ?? this.later.get(name)?.held(name);
+    return this.ownership.held(name);
   }
 
   /** Claims or watches a generation that came up after the start. */
-  private async watch(name: string): Promise<void> {
-    if (this.first.has(name) || this.later.has(name)) return;
-    const ownership = this.newOwnership();
-    ownership.watch(name);
-    // One that could not start is tried again with the next turn: nothing would ever claim for it.
-    await ownership.start();
-    this.later.set(name, ownership);
+  private async watch({ watched }: Lineage, name: string): Promise<void> {
+    await this.ownership.add(name);
+    watched.add(name);
+  }
+
+  private async unwatch({ watched }: Lineage, name: string): Promise<void> {
+    if (watched.delete(name)) await this.ownership.drop(name);
+  }
+
+  /** Gives up the generations that were read or asked for and are no more. */
+  private async unwatchPast(lineage: Lineage): Promise<void> {
+    const { model, live, next } = lineage;
+    for (const name of lineage.watched) {
+      if (name === ownerNameOf(model.name, live)) continue;
+      if (next === undefined || name !== ownerNameOf(model.name, next)) await this.unwatch(lineage, name);
+    }
   }
 
   /** How the generation that is read goes to another process; what is built beside it goes with it. */
@@ -224,16 +224,11 @@ export class Succession {
     };
   }
 
-  private async unwatch(name: string): Promise<void> {
-    const ownership = this.later.get(name);
-    this.later.delete(name);
-    await ownership?.stop();
-  }
-
   /** Takes in what is newly owned, and begins to build what is asked for. */
   async join(): Promise<void> {
     for (const lineage of this.lineages) {
       if (lineage.switching !== undefined) continue;
+      await this.unwatchPast(lineage);
       if (lineage.own) await this.joinLive(lineage);
       await this.joinNext(lineage);
     }
@@ -243,8 +238,8 @@ export class Succession {
     const { model, live } = lineage;
     const { views, feed } = this.parts;
     const name = ownerNameOf(model.name, live);
-    await this.watch(name);
-    this.later.get(name)?.share(name, this.sharing(model, live));
+    await this.watch(lineage, name);
+    this.ownership.share(name, this.sharing(model, live));
     const held = this.held(name);
     if (held === undefined || this.liveOf(lineage) !== undefined) return;
     // Looked at with the row in hand: whoever had it before may have ended this generation.
@@ -270,10 +265,10 @@ export class Succession {
     if (!here) {
       build?.stop.abort();
       lineage.built = undefined;
-      if (name !== undefined) await this.unwatch(name);
+      if (name !== undefined) await this.unwatch(lineage, name);
       return;
     }
-    await this.watch(name!);
+    await this.watch(lineage, name!);
     const held = this.held(name!);
     if (build !== undefined) {
       if (held?.epoch !== build.owner.epoch) build.stop.abort();
@@ -338,24 +333,29 @@ export class Succession {
   ): Promise<void> {
     const { model, live: from, request } = lineage;
     const { clock, logger, checkpoints } = this.parts;
+    /** The old one's; this process's to renew where it is in no hands else. */
     let row: OwnerRow | undefined;
     try {
-      const old = { ref: viewRefOf(model.name, from), generation: from };
-      // Nobody here has the code of the old version: whoever still runs it is stopped by the next epoch.
-      if (live === undefined) row = await fence(this.parts, model.name, from, track);
-      let beatMs = clock.monotonicMs();
-      const report = await adopt(this.parts, old, track, request?.startedAt ?? clock.now(), signal, async () => {
-        if (row === undefined || clock.monotonicMs() - beatMs < (this.options.beatMs ?? LOOK_MS)) return;
-        row = await checkpoints.renew(row);
-        beatMs = clock.monotonicMs();
-      });
-      await this.generations.retire(model.name, from, track.generation, row?.epoch ?? live!.owner.epoch);
-      await this.generations.follow(model.name, from, track.generation);
+      const name = ownerNameOf(model.name, from);
+      row =
+        live === undefined ? await claimNext(checkpoints, name, this.parts.process) : await this.ownership.raise(name);
+      // With the row in hand nobody else ends the old one: where that is decided, the new one may be behind it by now.
+      if ((await this.generations.retiredFor(model.name, from)) === undefined) {
+        await checkStanding(this.parts, model.name, from, track);
+        let beatMs = clock.monotonicMs();
+        const old = { ref: viewRefOf(model.name, from), generation: from };
+        const report = await adopt(this.parts, old, track, request?.startedAt ?? clock.now(), signal, async () => {
+          if (live !== undefined || clock.monotonicMs() - beatMs < (this.options.beatMs ?? LOOK_MS)) return;
+          row = await checkpoints.renew(row!);
+          beatMs = clock.monotonicMs();
+        });
+        await this.generations.retire(model.name, from, track.generation, row.epoch);
+        logger.log(
+          `The view "${model.name}" is read from ${generationText(track.generation)} now: ${report.rows} rows, ${report.added} added, ${report.removed} removed, ${report.changed} changed.`,
+        );
+      }
       await lineage.look();
       lineage.failures = 0;
-      logger.log(
-        `The view "${model.name}" is read from ${generationText(track.generation)} now: ${report.rows} rows, ${report.added} added, ${report.removed} removed, ${report.changed} changed.`,
-      );
     } catch (error) {
       this.postpone(
         lineage,
@@ -363,7 +363,7 @@ export class Succession {
         error,
       );
     } finally {
-      if (row !== undefined) await checkpoints.release(row).catch(() => undefined);
+      if (row !== undefined && live === undefined) await checkpoints.release(row).catch(() => undefined);
       this.putBack(lineage);
     }
   }

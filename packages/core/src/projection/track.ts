@@ -27,7 +27,7 @@ import {
 } from './contributions.js';
 import type { Folded } from './fold-cache.js';
 import { orderOfNumber, orderOfText, type TimeOrder } from './merge.js';
-import { ownerNameOf, viewRefOf, type Generation } from './generations.js';
+import { ownerNameOf, TAKEN_FROM, viewRefOf, type Generation } from './generations.js';
 import { Settlement, SETTLEMENT_NOTES } from '../time/settlement.js';
 import { Bearing, isFarAhead, type Reach } from './ahead.js';
 import { OwnCache } from './own-cache.js';
@@ -78,6 +78,8 @@ export class Track {
   readonly view: ViewRef;
   readonly ownerName: string;
   private readonly tied: boolean;
+  /** Changes are kept for those who follow them; of what is built, once it was made ready to take over (`adoption.ts`). */
+  private followed: boolean;
   readonly parked = new Map<string, ParkedAggregate>();
   /** Undefined until it is read, and after a commit that failed. */
   private settlement: Settlement | undefined;
@@ -92,11 +94,12 @@ export class Track {
     public checkpoint: string | undefined,
     public position: Position,
     readonly generation: Generation = { version: model.version, generation: 0 },
-    /** Built beside the generation that is read: it keeps no changes, as nobody follows them yet. */
-    public building = false,
+    /** Built beside the generation that is read. */
+    readonly building = false,
   ) {
     this.view = viewRefOf(model.name, generation);
     this.ownerName = ownerNameOf(model.name, generation);
+    this.followed = !building;
     this.rows = new OwnCache(ROWS_WEIGHT, weightOfRow, checkpoint === undefined);
     this.contributions = new OwnCache(CONTRIBUTIONS_WEIGHT, weightOfContribution, checkpoint === undefined);
     this.tied = model.fields.some((field) => field.merge === 'latest' || field.merge === 'earliest');
@@ -130,6 +133,7 @@ export class Track {
     for (const note of await this.views.readNotes(this.view, PARKED)) {
       this.parked.set(note.key.slice(PARKED.length), note.value as unknown as ParkedAggregate);
     }
+    if (this.building) this.followed = (await this.views.readNotes(this.view, TAKEN_FROM)).length > 0;
     await this.loadSettlement();
     return this.sourceNotes();
   }
@@ -363,7 +367,7 @@ export class Track {
       forget,
       indexAdd: applied.indexAdd,
       indexRemove: applied.indexRemove,
-      changes: this.building ? [] : applied.changes,
+      changes: this.followed ? applied.changes : [],
       notes,
     };
     try {
