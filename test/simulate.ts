@@ -4,7 +4,7 @@
  */
 import 'reflect-metadata';
 import { parseArgs } from 'node:util';
-import { planOf, planText, shrinkPlan, simulate, allFeatures, type Simulated } from '@concursus/testing';
+import { plansOf, planText, shrinkPlan, simulate, type Shrunk, type Simulated } from '@concursus/testing';
 
 const PROGRESS_MS = 2_000;
 
@@ -72,15 +72,17 @@ if (values.seed === undefined) {
 } else {
   const seed = number('seed', values.seed);
   current = seed;
-  const plan = planOf(seed, allFeatures);
-  const shrunk = values.shrink ? await shrinkPlan(plan) : undefined;
+  const plans = plansOf(seed);
+  let shrunk: Shrunk | undefined;
+  for (const plan of values.shrink ? plans : []) shrunk ??= await shrinkPlan(plan);
   if (shrunk !== undefined) {
     console.log(`seed ${seed}, after ${shrunk.tried} worlds · ${shrunk.violation.message}\n${planText(shrunk.plan)}`);
     process.exitCode = 1;
   } else {
     // Not asked for, or what fails is the world about time, which is small as it is.
     const done = await simulate({ from: seed, seeds: 1 });
-    for (const { violation } of done.findings) console.log(`seed ${seed} · ${violation.message}\n${planText(plan)}`);
+    for (const { violation } of done.findings)
+      console.log(`seed ${seed} · ${violation.message}\n${plans.map(planText).join('\n')}`);
     report(done);
     process.exitCode = done.findings.length === 0 ? 0 : 1;
   }

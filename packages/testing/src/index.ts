@@ -57,7 +57,7 @@ export { MemoryContext, type Part, type ProjectionClass } from './memory-context
 export { OrderSensitiveError, provesOrderInsensitive, type EventAbout, type OrderProofOptions } from './order-proof.js';
 export {
   allFeatures,
-  planOf,
+  plansOf,
   planText,
   runSettlingWorld,
   runWorld,

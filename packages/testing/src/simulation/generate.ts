@@ -114,10 +114,11 @@ export function planOf(seed: number, features: Features): Plan {
   if (!calm && (timed || effects)) actions.push(...deadlyCalls(more, spanMs, processes));
   actions.push(...rebuilds(new Random(seed ^ 0x2b1d), spanMs, processes));
   actions.sort((a, b) => a.at - b.at);
-  return { seed, processes, ...network, snapshots, ...consumers, clockOffsets, actions };
+  const sharing = processes > 1 && new Random(seed ^ 0x5a4e).chance(0.6);
+  return { seed, processes, ...network, sharing, snapshots, ...consumers, clockOffsets, actions };
 }
 
-function sendOf(random: Random, at: number, items: readonly Draft[], processes: number): Action {
+export function sendOf(random: Random, at: number, items: readonly Draft[], processes: number): Action {
   return {
     at,
     kind: 'send',

@@ -46,9 +46,12 @@ export class Inspector {
     clock: Clock,
     private readonly mirrors: readonly Mirror[],
     private readonly policy: Policy,
+    /** The version of each projection that whoever starts now has. */
+    private readonly versionOf: (view: string) => number,
   ) {
     this.eye = new SimProcess('inspector', ports, undefined, clock, {
       leaseMs: 2_000,
+      sharing: false,
       pageSize: 1_000,
       snapshots: false,
       policy,
@@ -68,7 +71,9 @@ export class Inspector {
     for (const view of KEPT) {
       const at = await this.placeOf(view);
       if (at < log.length) return `the view "${view}" stands at ${at} of ${log.length}`;
-      if ((await this.eye.projections.rebuilding(view)) !== undefined) return `the view "${view}" is being built anew`;
+      const asked = await this.eye.projections.rebuilding(view);
+      // What a process of another version asked for waits for the next such process.
+      if (asked?.version === this.versionOf(view)) return `the view "${view}" is being built anew`;
     }
     for (const other of others) {
       const checkpoint = await this.ports.viewStore.readCheckpoint({ name: other, version: 1, slice: -1 });

@@ -126,6 +126,8 @@ export interface Plan {
   /** Facts of one page at most. */
   readonly pageMax: number;
   readonly leaseMs: number;
+  /** Whether processes share names out among themselves; without it whoever was first keeps them. */
+  readonly sharing: boolean;
   readonly cache: boolean;
   readonly snapshots: boolean;
   readonly policy: Policy;

@@ -78,6 +78,7 @@ function simpler(plan: Plan): Partial<Plan>[] {
     { pageMax: 1_000 },
     { cache: false },
     { snapshots: false },
+    { sharing: false },
     { durable: 'none' },
     { persistent: 'none' },
     { settling: undefined },

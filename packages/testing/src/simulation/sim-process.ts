@@ -6,6 +6,7 @@ import {
   Deduplicator,
   EventBus,
   EventRegistry,
+  FairShares,
   HandlerRunner,
   handlersOf,
   FeedPages,
@@ -29,13 +30,13 @@ import {
 } from '@concursus/core';
 import { ByEvent, ByState, Disputed, Fragile, Thing, Undisputed } from './domain.js';
 import type { Consumers } from './other-side.js';
-import type { Plan, Policy, ViewName } from './plan.js';
+import type { Plan, Policy } from './plan.js';
 import { SKEW_MS } from './tide.js';
 
 const quiet: LayerLogger = { log: () => undefined, warn: () => undefined, error: () => undefined };
 
 /** Which version of a projection an application has; 1 unless it is listed. */
-export type Versions = ReadonlyMap<ViewName, number>;
+export type Versions = ReadonlyMap<string, number>;
 
 /** What an application declares. Immutable, so all worlds share them. */
 class Declared {
@@ -54,7 +55,7 @@ class Declared {
 
   private model(cls: typeof ByState | typeof ByEvent | typeof Fragile, versions: Versions): ProjectionModel {
     const meta = projectionMetaOf(cls)!;
-    const version = versions.get(meta.name as ViewName) ?? meta.version;
+    const version = versions.get(meta.name) ?? meta.version;
     const key = `${meta.name} ${version}`;
     let model = this.known.get(key);
     if (model === undefined) {
@@ -78,6 +79,7 @@ export const { registry } = applications.both;
 
 export interface SimOptions {
   readonly leaseMs: number;
+  readonly sharing: boolean;
   readonly pageSize: number;
   readonly snapshots: boolean;
   readonly policy: Policy;
@@ -100,6 +102,7 @@ export class SimProcess {
   private readonly snapshots: Snapshots | undefined;
   private readonly runner: ProjectionRunner;
   private readonly handlers: HandlerRunner | undefined = undefined;
+  private readonly sharing: FairShares | undefined;
   private readonly deduplicator: Deduplicator | undefined;
 
   constructor(
@@ -143,6 +146,11 @@ export class SimProcess {
     this.states = new States(store, registry, this.histories, this.snapshots);
     const pages = new FeedPages(feed, clock);
     const parts = { store, feed, pages, views, checkpoints, registry, clock, logger: quiet, process: name };
+    const { leaseMs } = options;
+    this.sharing = options.sharing
+      ? new FairShares(checkpoints, clock, quiet, name, { leaseMs, beatMs: leaseMs / 3 })
+      : undefined;
+    const owning = { leaseMs, beatMs: leaseMs / 3, sharing: this.sharing };
     if (consumers !== undefined) {
       const { boundMs, joins } = consumers.time;
       const time = { boundMs, maxSkewMs: SKEW_MS, newSources: joins ? 'join' : 'hold' } as const;
@@ -150,14 +158,10 @@ export class SimProcess {
       this.handlers = new HandlerRunner(
         { ...parts, context: 'simulation', watermarks: (notes) => SourceTable.load(time, notes) },
         [...handlers, ...settlings.map((one) => new SettlingModel(one, this.snapshots))],
-        { leaseMs: options.leaseMs, beatMs: options.leaseMs / 3 },
+        owning,
       );
     }
-    this.runner = new ProjectionRunner(parts, models, {
-      leaseMs: options.leaseMs,
-      beatMs: options.leaseMs / 3,
-      pageSize: options.pageSize,
-    });
+    this.runner = new ProjectionRunner(parts, models, { ...owning, pageSize: options.pageSize });
     this.projections = new Projections(parts, this.runner, () => {
       const layer = inMemory().create({ context: 'scratch', clock, logger: quiet }) as Layer<'persistent'>;
       return { views: layer.ports.viewStore, checkpoints: layer.ports.checkpointStore };
@@ -170,11 +174,13 @@ export class SimProcess {
     await this.deduplicator?.open(this.ports.checkpointStore);
     await this.handlers?.start();
     await this.runner.start();
+    this.sharing?.start();
   }
 
   /** As an application that is told to stop: finishes what is under way and gives up what it owns. */
   async stop(): Promise<void> {
     await this.bus.drain();
+    await this.sharing?.stop();
     await this.handlers?.stop();
     await this.snapshots?.stop();
     await this.runner.stop();

@@ -1,4 +1,5 @@
 /** Many worlds, one after the other: what `npm run simulate` and the spec call. */
+import { buildingPlanOf } from './generate-building.js';
 import { planOf, type Features } from './generate.js';
 import type { Plan } from './plan.js';
 import { runSettlingWorld } from './settling-world.js';
@@ -33,18 +34,26 @@ export interface Simulated {
   readonly findings: readonly Finding[];
 }
 
-/** Every third seed has a world about time beside its own. */
-const SETTLING_EVERY = 3;
+/** Every third seed has a world about time beside its own; the one behind it a world about views that are built anew. */
+const OTHER_EVERY = 3;
+
+/** The worlds of a seed that are plans; every third seed has one about time, too, which is small as it is. */
+export function plansOf(seed: number, features: Features = allFeatures): readonly Plan[] {
+  const plan = planOf(seed, features);
+  return seed % OTHER_EVERY === 1 ? [plan, buildingPlanOf(seed)] : [plan];
+}
 
 /** Runs the worlds of consecutive seeds. */
 export async function simulate(options: SimulateOptions): Promise<Simulated> {
   const totals = { worlds: 0, steps: 0, kills: 0, recorded: 0, answers: 0, virtualMs: 0 };
   const findings: Finding[] = [];
   for (let seed = options.from; seed < options.from + options.seeds; seed++) {
-    let outcome = await runWorld(planOf(seed, options.features ?? allFeatures));
-    if (outcome.violation === undefined && seed % SETTLING_EVERY === 0) {
-      const settling = await runSettlingWorld(seed);
-      outcome = { ...outcome, violation: settling.violation, steps: outcome.steps + settling.steps };
+    const [plan, building] = plansOf(seed, options.features);
+    let outcome = await runWorld(plan!);
+    const turn = seed % OTHER_EVERY;
+    if (outcome.violation === undefined && (turn === 0 || building !== undefined)) {
+      const other = await (building === undefined ? runSettlingWorld(seed) : runWorld(building));
+      outcome = { ...outcome, violation: other.violation, steps: outcome.steps + other.steps };
     }
     totals.worlds++;
     totals.steps += outcome.steps;

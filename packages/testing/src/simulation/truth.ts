@@ -34,6 +34,7 @@ export class Truth {
   private readonly places = new Map<string, number>();
   private readonly read = new Map<string, string>();
   private readonly ended = new Set<string>();
+  private readonly heirs = new Set<string>();
 
   constructor(drafts: readonly Draft[]) {
     for (const draft of drafts) {
@@ -94,24 +95,32 @@ export class Truth {
   }
 
   /** A view was committed: by its owner, and not back. */
-  committed({ owner, epoch, view, expected, checkpoint }: ViewCommit): void {
+  committed({ owner, epoch, view, expected, checkpoint, changesFrom }: ViewCommit): void {
     this.wrote(owner, epoch);
     if (expected !== undefined && ordinalOf(checkpoint) < ordinalOf(expected))
       violated(7, `the checkpoint of "${view.name}" moved from ${expected} back to ${checkpoint}`);
     const generation = `${view.name}:${view.version}`;
     if (this.ended.has(generation)) violated(6, `"${generation}" was written after its end`);
+    // Its readers may come at any moment.
+    if (changesFrom !== undefined && this.heirs.has(generation))
+      violated(6, `"${generation}" began its changes anew when it was to be read already`);
     this.places.set(generation, ordinalOf(checkpoint));
   }
 
   /** A value was saved: it may end a generation of a view, or let its readers go over to another. */
   saved(name: string, value: string): void {
-    if (name.startsWith('projection:')) this.ended.add(name.slice('projection:'.length));
+    if (name.startsWith('projection:')) {
+      const generation = name.slice('projection:'.length);
+      this.ended.add(generation);
+      this.heirs.add(`${generation.slice(0, generation.lastIndexOf(':'))}:${value}`);
+    }
     if (!name.startsWith('view:')) return;
     const view = name.slice('view:'.length);
     const from = this.read.get(view) ?? value;
     this.read.set(view, value);
     const before = this.places.get(`${view}:${from}`) ?? 0;
     const now = this.places.get(`${view}:${value}`) ?? 0;
+    if (from !== value) this.ended.add(`${view}:${from}`);
     if (now < before) violated(7, `readers of "${view}" went over from place ${before} to place ${now}`);
   }
 

@@ -23,7 +23,7 @@ import { Inspector } from './laws.js';
 import { Mirror } from './mirror.js';
 import { VIEWS } from './model.js';
 import { OtherSide, type Consumers } from './other-side.js';
-import type { Action, Plan, ViewName } from './plan.js';
+import type { Action, Plan } from './plan.js';
 import { Random } from './random.js';
 import { Life, Scheduler } from './scheduler.js';
 import { EPOCH_MS, SimClock, type WallClock } from './sim-clock.js';
@@ -94,7 +94,7 @@ class World {
   /** Retries of parked things that are not answered. */
   private readonly releasing = new Set<object>();
   /** What whoever starts has of each projection. */
-  private readonly versions = new Map<ViewName, number>();
+  private readonly versions = new Map<string, number>();
   private kills = 0;
   private answers = 0;
 
@@ -122,7 +122,8 @@ class World {
     this.slots = this.walls.map(() => undefined);
     const fail = (violation: Violation): void => this.fail(violation);
     this.mirrors = VIEWS.map((view) => new Mirror(view, fail));
-    this.inspector = new Inspector(this.disk.ports, this.truth, clock, this.mirrors, plan.policy);
+    const versionOf = (view: string): number => this.versions.get(view) ?? 1;
+    this.inspector = new Inspector(this.disk.ports, this.truth, clock, this.mirrors, plan.policy, versionOf);
   }
 
   async run(): Promise<Outcome> {
@@ -190,6 +191,7 @@ class World {
     const cache = plan.cache ? network.wrap(shared, life) : undefined;
     const options = {
       leaseMs: plan.leaseMs,
+      sharing: plan.sharing,
       pageSize: plan.pageMax === 1_000 ? 1_000 : plan.pageMax * 2,
       snapshots: plan.snapshots,
       policy: plan.policy,
