@@ -4,7 +4,8 @@
  *
  * The way over has two writes. First the old generation is *retired*: a mark under the name of its owner row, so that only who
  * owns it can write it, and whoever claims it later finds it and steps no further. Then the pointer is moved, by whoever finds
- * the mark; the new one may have gone on meanwhile, and has kept its changes. So an owner that was paused between the two, and replaced, cannot move the pointer over what its follower committed:
+ * the mark; the new one may have gone on meanwhile, and has kept its changes. So an owner that was paused between the two, and
+ * replaced, cannot move the pointer over what its follower committed:
  *
  *   paused owner: … reads both views equal …                            retire ✗ LEASE_LOST
  *   its follower:                            claims, commits more changes
