@@ -88,7 +88,7 @@ export function onProvider(
       for (const policy of policies) {
         const layer = await provider(policy).create({ context: 'simulation', clock, logger });
         await layer.connect();
-        const options = { leaseMs: 2_000, sharing: false, pageSize: 7, snapshots: false, policy };
+        const options = { leaseMs: 2_000, sharing: false, shares: 1, pageSize: 7, snapshots: false, policy };
         const process = new SimProcess('laws', layer.ports, undefined, clock, options);
         await process.start();
         places.set(policy, { process, feed: layer.ports.eventFeed, layer });

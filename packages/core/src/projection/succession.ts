@@ -282,6 +282,11 @@ export class Succession {
     }
     if (lineage.resumeAtMs !== undefined && lineage.resumeAtMs > this.parts.clock.monotonicMs()) return;
     lineage.resumeAtMs = undefined;
+    // Looked at with the row in hand: what was asked for may be read by now, or be past.
+    if (await lineage.look()) {
+      this.loop.wake();
+      return;
+    }
     const stop = new AbortController();
     lineage.build = { stop, owner: held, done: this.build(lineage, held, stop.signal) };
   }

@@ -44,6 +44,7 @@ export function buildingPlanOf(seed: number): Plan {
     pageMax: random.pick([1, 2, 1_000]),
     leaseMs: 900,
     sharing: processes > 1 && random.chance(0.5),
+    shares: random.chance(0.3) ? 2 : 1,
     cache: false,
     snapshots: false,
     policy: 'both',

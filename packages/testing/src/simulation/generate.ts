@@ -114,8 +114,10 @@ export function planOf(seed: number, features: Features): Plan {
   if (!calm && (timed || effects)) actions.push(...deadlyCalls(more, spanMs, processes));
   actions.push(...rebuilds(new Random(seed ^ 0x2b1d), spanMs, processes));
   actions.sort((a, b) => a.at - b.at);
-  const sharing = processes > 1 && new Random(seed ^ 0x5a4e).chance(0.6);
-  return { seed, processes, ...network, sharing, snapshots, ...consumers, clockOffsets, actions };
+  const spread = new Random(seed ^ 0x5a4e);
+  const sharing = processes > 1 && spread.chance(0.6);
+  const shares = spread.chance(0.15) ? 2 : 1;
+  return { seed, processes, ...network, sharing, shares, snapshots, ...consumers, clockOffsets, actions };
 }
 
 export function sendOf(random: Random, at: number, items: readonly Draft[], processes: number): Action {

@@ -128,6 +128,8 @@ export interface Plan {
   readonly leaseMs: number;
   /** Whether processes share names out among themselves; without it whoever was first keeps them. */
   readonly sharing: boolean;
+  /** In how many shares each view is kept. */
+  readonly shares: number;
   readonly cache: boolean;
   readonly snapshots: boolean;
   readonly policy: Policy;

@@ -79,6 +79,7 @@ function simpler(plan: Plan): Partial<Plan>[] {
     { cache: false },
     { snapshots: false },
     { sharing: false },
+    { shares: 1 },
     { durable: 'none' },
     { persistent: 'none' },
     { settling: undefined },

@@ -17,6 +17,7 @@ import {
   ProjectionRunner,
   Projections,
   SettlingModel,
+  sharesOf,
   Snapshots,
   SourceTable,
   States,
@@ -49,19 +50,24 @@ class Declared {
     this.catalogue = catalogueModel(this.registry);
   }
 
-  models(versions: Versions): readonly ProjectionModel[] {
-    return [this.catalogue, ...[ByState, ByEvent, Fragile].map((cls) => this.model(cls, versions))];
+  models(versions: Versions, shares: number): readonly ProjectionModel[] {
+    const views = [ByState, ByEvent, Fragile].map((cls) => this.model(cls, versions, shares));
+    return [this.catalogue, ...views.flatMap((model) => sharesOf(model, 'simulation'))];
   }
 
-  private model(cls: typeof ByState | typeof ByEvent | typeof Fragile, versions: Versions): ProjectionModel {
+  private model(
+    cls: typeof ByState | typeof ByEvent | typeof Fragile,
+    versions: Versions,
+    shares: number,
+  ): ProjectionModel {
     const meta = projectionMetaOf(cls)!;
     const version = versions.get(meta.name) ?? meta.version;
-    const key = `${meta.name} ${version}`;
+    const key = `${meta.name} ${version} ${shares}`;
     let model = this.known.get(key);
     if (model === undefined) {
       const instance = new cls();
       const thing = this.registry.aggregate(this.thing);
-      model = projectionModel(cls, { ...meta, version }, handlersOf(cls), thing, () => instance as never);
+      model = projectionModel(cls, { ...meta, version, shares }, handlersOf(cls), thing, () => instance as never);
       this.known.set(key, model);
     }
     return model;
@@ -80,6 +86,7 @@ export const { registry } = applications.both;
 export interface SimOptions {
   readonly leaseMs: number;
   readonly sharing: boolean;
+  readonly shares: number;
   readonly pageSize: number;
   readonly snapshots: boolean;
   readonly policy: Policy;
@@ -114,7 +121,7 @@ export class SimProcess {
     consumers?: SimConsumers,
   ) {
     const { registry } = applications[options.policy];
-    const models = applications[options.policy].models(options.versions ?? new Map());
+    const models = applications[options.policy].models(options.versions ?? new Map(), options.shares);
     const { eventStore: store, eventFeed: feed, viewStore: views, checkpointStore: checkpoints, quarantine } = ports;
     this.deduplicator =
       cache === undefined

@@ -4,6 +4,7 @@
  * what can happen in one world.
  */
 import {
+  CATALOGUE,
   inMemory,
   inMemoryCache,
   UnavailableError,
@@ -121,16 +122,16 @@ class World {
     this.offsetMaxMs = Math.max(0, ...this.walls.map((wall) => wall.offsetMs));
     this.slots = this.walls.map(() => undefined);
     const fail = (violation: Violation): void => this.fail(violation);
-    this.mirrors = VIEWS.map((view) => new Mirror(view, fail));
+    this.mirrors = VIEWS.map((view) => new Mirror(view, plan.shares, fail));
     const versionOf = (view: string): number => this.versions.get(view) ?? 1;
-    this.inspector = new Inspector(this.disk.ports, this.truth, clock, this.mirrors, plan.policy, versionOf);
+    this.inspector = new Inspector(this.disk.ports, this.truth, clock, this.mirrors, plan, versionOf);
   }
 
   async run(): Promise<Outcome> {
     const { scheduler, plan } = this;
     for (let slot = 0; slot < plan.processes; slot++) this.start(slot);
     for (const action of plan.actions) scheduler.at(action.at, () => this.act(action));
-    const last = plan.actions.at(-1)?.at ?? 0;
+    const last = Math.max(0, ...plan.actions.map((action) => endOf(action, plan)));
     scheduler.at(last + 1_000, () => this.calmDown());
     try {
       await scheduler.run(() => this.over || this.violation !== undefined);
@@ -192,6 +193,7 @@ class World {
     const options = {
       leaseMs: plan.leaseMs,
       sharing: plan.sharing,
+      shares: plan.shares,
       pageSize: plan.pageMax === 1_000 ? 1_000 : plan.pageMax * 2,
       snapshots: plan.snapshots,
       policy: plan.policy,
@@ -322,7 +324,9 @@ class World {
     const running = this.slots[action.to];
     if (running?.up.started !== true) return;
     const asked = (): void => {
-      const read = this.truth.generationRead(action.view);
+      const { shares } = this.plan;
+      const first = shares === 1 || action.view === CATALOGUE ? action.view : `${action.view}#0/${shares}`;
+      const read = this.truth.generationRead(first);
       running.process.projections.rebuild(action.view).then(
         ({ version, generation }) => {
           if (!running.life.dead && String(version + generation * 1_000_000) === read)
@@ -482,9 +486,11 @@ class World {
             ? `${this.waiting} messages are not answered`
             : await this.inspector.lag(this.otherSide.views);
       // Between two owners nobody can release anything.
-      const owned = PARKING.every((view) =>
-        this.runs.some(({ life, process }) => !life.dead && process.projections.runsHere(view)),
-      );
+      const alive = this.runs.filter(({ life }) => !life.dead);
+      const owned = PARKING.every((view) => {
+        const here = new Set(alive.flatMap(({ process }) => process.projections.sharesHere(view)));
+        return here.size === this.plan.shares;
+      });
       if (lag === undefined && released < 1 && !owned && this.scheduler.nowMs < untilMs) {
         this.watchCalm(untilMs, released);
         return;
@@ -525,6 +531,11 @@ class World {
       });
     this.scheduler.after(60_000, () => violated(7, 'the processes did not stop within 60,000 ms'));
   }
+}
+
+/** When all of an action has begun. */
+function endOf(action: Action, { processes }: Plan): number {
+  return action.kind === 'deploy' ? action.at + processes * action.everyMs : action.at;
 }
 
 const quiet = { log: () => undefined, warn: () => undefined, error: () => undefined };
