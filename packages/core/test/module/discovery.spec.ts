@@ -4,12 +4,10 @@ import { Injectable, Module, Scope, type DynamicModule, type Provider, type Type
 import { Test } from '@nestjs/testing';
 import { describe, expect, it } from 'vitest';
 import {
-  Aggregate,
   at,
   ConcursusError,
   ConcursusModule,
   defineAggregate,
-  Event,
   EventBus,
   EventHandler,
   inMemory,
@@ -27,20 +25,7 @@ import {
   type Slot,
   type View,
 } from '@concursus/core';
-
-@Event()
-class Moved {
-  constructor(readonly to: number) {}
-}
-
-@Aggregate('robot')
-class Robot {
-  static readonly events = { Moved };
-  where = 0;
-  @EventHandler(Moved) moved(event: Moved): void {
-    this.where = event.to;
-  }
-}
+import { Moved, Robot, T } from './robot.js';
 
 class Cell {
   @Sum() robots = 0;
@@ -49,11 +34,9 @@ class Cell {
 @Projection({ name: 'places', of: Robot, view: Cell })
 class Places {
   rows(robot: Robot): Rows<Cell> {
-    return [[`${robot.where}`, { robots: 1 }]];
+    return [[`${robot.place}`, { robots: 1 }]];
   }
 }
-
-const T = Date.parse('2026-01-01T00:00:00Z');
 
 async function boot(imports: (DynamicModule | Type)[], providers: Provider[] = [Robot]) {
   const module = await Test.createTestingModule({ imports, providers })

@@ -6,14 +6,12 @@ import { TerminusModule } from '@nestjs/terminus';
 import { ManualClock } from '@concursus/testing';
 import { describe, expect, it } from 'vitest';
 import {
-  Aggregate,
   at,
   CheckpointStore,
   Concursus,
   ConcursusHealth,
   ConcursusModule,
   Count,
-  Event,
   EventBus,
   EventFeed,
   EventHandler,
@@ -30,19 +28,8 @@ import {
   type Rows,
 } from '@concursus/core';
 import { ConcursusHealthIndicator, concursusHealthIndicator } from '@concursus/core/terminus';
+import { Moved, Robot, T } from './robot.js';
 
-@Event()
-class Moved {
-  constructor(readonly to: number) {}
-}
-@Aggregate('robot')
-class Robot {
-  static readonly events = { Moved };
-  place = 0;
-  @EventHandler(Moved) moved({ to }: Moved): void {
-    this.place = to;
-  }
-}
 class Cell {
   @Count() robots = 0;
 }
@@ -54,7 +41,6 @@ class Places {
   }
 }
 
-const T = Date.parse('2026-01-01T00:00:00Z');
 const NAMED = 'health of robots';
 
 async function boot(

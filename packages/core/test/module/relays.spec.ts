@@ -3,12 +3,10 @@ import 'reflect-metadata';
 import { Test } from '@nestjs/testing';
 import { describe, expect, it } from 'vitest';
 import {
-  Aggregate,
   at,
   Concursus,
   ConcursusModule,
   ConfigurationError,
-  Event,
   EventBus,
   inMemory,
   inMemoryRelay,
@@ -20,18 +18,7 @@ import {
   type LayerProvider,
   type RelayProvider,
 } from '@concursus/core';
-
-@Event()
-class Moved {
-  constructor(readonly to: number) {}
-}
-
-@Aggregate('robot')
-class Robot {
-  static readonly events = { Moved };
-}
-
-const T = Date.parse('2026-01-01T00:00:00Z');
+import { Moved, Robot, T } from './robot.js';
 
 async function boot(options: ConcursusOptions, asynchronous = false) {
   const imported = asynchronous

@@ -4,15 +4,12 @@ import { Injectable, Module, type Type } from '@nestjs/common';
 import { Test, type TestingModule } from '@nestjs/testing';
 import { describe, expect, it } from 'vitest';
 import {
-  Aggregate,
   at,
   Auditor,
   ConcursusModule,
   Count,
-  Event,
   EventBus,
   EventFeed,
-  EventHandler,
   Latest,
   Max,
   Projection,
@@ -25,26 +22,14 @@ import {
 } from '@concursus/core';
 import { ManualClock } from '@concursus/testing';
 import { shared } from './shared-memory.js';
+import { Moved, Robot, T } from './robot.js';
 
-@Event()
-class Moved {
-  constructor(readonly to: number) {}
-}
-@Aggregate('robot')
-class Robot {
-  static readonly events = { Moved };
-  place = 0;
-  @EventHandler(Moved) moved({ to }: Moved): void {
-    this.place = to;
-  }
-}
 class Cell {
   @Count() robots = 0;
   @Max() farthest: number | null = null;
   @Latest() last: string | null = null;
 }
 
-const T = Date.parse('2026-01-01T00:00:00Z');
 let broken = false;
 
 function placesIn(shares: number): Type<View<Cell>> {

@@ -4,12 +4,10 @@ import { Injectable, Module, type Type } from '@nestjs/common';
 import { Test, type TestingModule } from '@nestjs/testing';
 import { expect, it } from 'vitest';
 import {
-  Aggregate,
   at,
   Concursus,
   ConcursusModule,
   Count,
-  Event,
   EventBus,
   EventFeed,
   EventHandler,
@@ -20,21 +18,12 @@ import {
 } from '@concursus/core';
 import { ManualClock } from '@concursus/testing';
 import { shared } from './shared-memory.js';
+import { Moved, Robot, T } from './robot.js';
 
-@Event()
-class Moved {
-  constructor(readonly to: number) {}
-}
-@Aggregate('robot')
-class Robot {
-  static readonly events = { Moved };
-  @EventHandler(Moved) moved(): void {}
-}
 class Cell {
   @Count() robots = 0;
 }
 
-const T = Date.parse('2026-01-01T00:00:00Z');
 const NAMES = ['a', 'b', 'c', 'd'];
 
 /** A view and a handler of each name. */
