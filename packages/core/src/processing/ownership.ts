@@ -112,6 +112,11 @@ export class Ownership implements Holder {
     }
   }
 
+  /** Whether it may be given away. */
+  isShared(name: string): boolean {
+    return this.watches.get(name)?.sharing !== undefined;
+  }
+
   /** From now on it may be given away. */
   share(name: string, sharing: Sharing): void {
     const watch = this.watches.get(name);

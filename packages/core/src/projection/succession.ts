@@ -239,7 +239,7 @@ export class Succession {
     const { views, feed } = this.parts;
     const name = ownerNameOf(model.name, live);
     await this.watch(lineage, name);
-    this.ownership.share(name, this.sharing(model, live));
+    if (!this.ownership.isShared(name)) this.ownership.share(name, this.sharing(model, live));
     const held = this.held(name);
     if (held === undefined || this.liveOf(lineage) !== undefined) return;
     // Looked at with the row in hand: whoever had it before may have ended this generation.
