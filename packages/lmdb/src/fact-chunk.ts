@@ -216,7 +216,7 @@ export class Chunk implements FeedChunk {
 }
 
 /** As `formatProcessingId`, for an append whose prefix is at hand: the index sits under the variant bit, so it has four digits. */
-export function processingIdOf(prefix: string, index: number, node: string): string {
+function processingIdOf(prefix: string, index: number, node: string): string {
   return `${prefix}${(0x8000 | index).toString(16)}-${node}`;
 }
 

@@ -9,20 +9,13 @@
  *
  * Over 400 lines, and one subject: a group on its way from the decision to the log, and what is known of the log by then.
  */
-import {
-  compareIdentity,
-  Fact,
-  isCorrection,
-  nextProcessingTime,
-  processingIdPrefix,
-  randomNode,
-} from '@concursus/core';
+import { compareIdentity, Fact, isCorrection, nextProcessingTime, randomNode } from '@concursus/core';
 import type { AggregateKey, Append, AppendOutcome, Clock, ProcessingTime, SourceCounts } from '@concursus/core';
 import { getLastVersion } from 'lmdb';
 import { Bell } from './bell.js';
 import type { Bytes, Environment } from './environment.js';
 import { ChunkWriter } from './chunk-writer.js';
-import { Chunk, processingIdOf, type FeedChunk } from './fact-chunk.js';
+import { AppendStamp, Chunk, type FeedChunk } from './fact-chunk.js';
 import { HistoryIndex, ownerKey, type Span } from './history-index.js';
 import { HistoryOwners } from './history-owners.js';
 import { after, KeyWriter, readOrdinal } from './keys.js';
@@ -82,7 +75,8 @@ export class FactLog implements EagerMember {
   private moved = false;
   private appendedWeight = 0;
   private readonly recorded: { readonly aggregate: AggregateTail; readonly entry: Entry }[] = [];
-  private readonly ids: string[] = [];
+  /** Of the recorded facts, in the same order. */
+  private readonly stamps: AppendStamp[] = [];
   private readonly chunks: WrittenChunk[] = [];
   private readonly counted = new Map<number, number>();
   private readonly sourceCounts = new Map<string, { repeated: number; conflicting: number }>();
@@ -187,7 +181,7 @@ export class FactLog implements EagerMember {
     const { facts } = append;
     const outcomes: AppendOutcome[] = [];
     let time: ProcessingTime | undefined;
-    let prefix = '';
+    let stamp: AppendStamp | undefined;
     let index = 0;
     for (const fact of facts) {
       const aggregate = this.tail.of(fact.tenant, fact.aggregateType, fact.aggregateId);
@@ -206,11 +200,11 @@ export class FactLog implements EagerMember {
         outcome = 'conflicting';
         this.countOf(fact.streamId).conflicting++;
       }
-      if (time === undefined) {
+      if (time === undefined || stamp === undefined) {
         this.last = time = nextProcessingTime(this.last, append.receivedAt);
-        prefix = processingIdPrefix(time);
+        stamp = new AppendStamp(time.ms, time.tick, this.node);
       }
-      this.ids.push(processingIdOf(prefix, index, this.node));
+      this.stamps.push(stamp);
       this.record(aggregate, fact, time, index++);
       outcomes.push(outcome);
     }
@@ -237,7 +231,7 @@ export class FactLog implements EagerMember {
     this.writer.add(fact, time, index);
     this.list(aggregate, fact);
     // A fact stamped by another store stays that store's.
-    const kept = fact.processingId === '' ? fact : new Fact(fact);
+    const kept = fact.isStamped ? new Fact(fact) : fact;
     const entry = new Entry(kept, this.next, time.ms, time.tick, index, this.node);
     this.tail.add(aggregate, entry);
     this.recorded.push({ aggregate, entry });
@@ -351,9 +345,8 @@ export class FactLog implements EagerMember {
   committed(): void {
     const { recorded } = this;
     for (let i = 0; i < recorded.length; i++) {
-      const { fact, ms } = recorded[i]!.entry;
-      fact.processingId = this.ids[i]!;
-      fact.processedAt = ms;
+      const { fact, index, ms } = recorded[i]!.entry;
+      fact.stamp(this.stamps[i]!, index, ms);
     }
     for (const chunk of this.chunks) this.keep(chunk);
     const grew = recorded.length > 0;
@@ -383,7 +376,7 @@ export class FactLog implements EagerMember {
 
   private forget(): void {
     this.recorded.length = 0;
-    this.ids.length = 0;
+    this.stamps.length = 0;
     this.chunks.length = 0;
     this.counted.clear();
     this.sourceCounts.clear();

@@ -54,6 +54,8 @@ export interface BenchCase {
   readonly server?: keyof ServerAddresses;
   /** Left out of the quick run. */
   readonly slow?: boolean;
+  /** Node as it is started by default: for times of which each counts, and with them the collections of a young generation of its usual size. */
+  readonly plainNode?: boolean;
   /** Rounds of a case whose rounds are long; else the harness's. */
   readonly rounds?: number;
   /** Which ratios are told, by names of sides. Default: the first of ours beside every other side. */

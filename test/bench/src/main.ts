@@ -74,7 +74,8 @@ function measure(one: BenchCase, rounds: number, servers?: Servers): Promise<Cas
     profile: flags.profile ? join(RESULTS, 'profiles', `${one.id.replaceAll(/\W+/g, '-')}.cpuprofile`) : undefined,
   };
   const program = [join(HOME, 'dist/run-case.js'), JSON.stringify(job)];
-  const args = ['--expose-gc', `--max-old-space-size=${HEAP_MB}`, ...YOUNG, ...program];
+  const young = one.plainNode === true ? [] : YOUNG;
+  const args = ['--expose-gc', `--max-old-space-size=${HEAP_MB}`, ...young, ...program];
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
     let [out, error] = ['', ''];

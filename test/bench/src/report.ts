@@ -50,15 +50,18 @@ export function caseText(result: CaseResult): string {
 }
 
 export function goalsText(goals: readonly GoalResult[]): string {
-  return table([
+  const judged = goals.filter(({ measured }) => measured !== undefined);
+  const left = goals.length - judged.length;
+  const text = table([
     ['goal', 'measured', 'wanted', 'verdict'],
-    ...goals.map(({ goal, measured, verdict }) => [
+    ...judged.map(({ goal, measured, verdict }) => [
       `${goal.goal.padEnd(4)} ${goal.case}: ${goal.formula}`,
-      measured === undefined ? '–' : short(measured),
+      short(measured!),
       wantedOf(goal),
       verdict,
     ]),
   ]);
+  return left === 0 ? text : `${text}\n${left} goals of other cases were not measured.`;
 }
 
 export function wantedOf(goal: { readonly atLeast?: number; readonly atMost?: number }): string {
