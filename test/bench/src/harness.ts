@@ -28,8 +28,9 @@ const WARM_READY_FACTOR = { quick: 5, whole: 100 };
 /** No round grows beyond this: its input is made beforehand, and is to fit beside what is measured. */
 const OPERATIONS_MAX = 40_000;
 /**
- * What a round may allocate: well within the young generation. Else a side that allocates a little more than its neighbour
- * would have a collection of everything that both keep in each of its rounds, and the neighbour none.
+ * What a round of ours may allocate: well within the young generation. Else one that allocates a little more than its
+ * neighbour would have a collection of everything that both keep in each of its rounds, and the neighbour none. Peers go
+ * on until their time is over: some grow slower with what they hold, and collections are part of what they cost.
  */
 const ROUND_BYTES_MAX = 48 * 1_048_576;
 /** A round of fewer operations cannot allocate so much. */
@@ -69,7 +70,7 @@ class Lane {
       const factor = Math.min(4, (roundMs * 1e6) / ns);
       this.operations = Math.max(1, Math.min(OPERATIONS_MAX, Math.round(this.operations * factor)));
     }
-    if (this.operations >= ALLOCATING_MIN) {
+    if (this.side.part === 'ours' && this.operations >= ALLOCATING_MIN) {
       const bytes = await allocated(this.side, this.operations);
       if (bytes !== undefined) this.operations = Math.min(this.operations, Math.ceil(ROUND_BYTES_MAX / bytes));
     }

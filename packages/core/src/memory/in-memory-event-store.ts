@@ -114,7 +114,7 @@ export class InMemoryEventStore extends EventStore {
     this.session.checkOpen();
     checkAggregates(aggregates.length);
     const filter = filterOf(this.log, options);
-    return aggregates.map((aggregate) => correctionsOf(this.log, aggregate, filter));
+    return aggregates.map(({ tenant, type, id }) => correctionsOf(this.log.find(tenant, type, id), filter));
   }
 
   async readLate(
@@ -122,7 +122,8 @@ export class InMemoryEventStore extends EventStore {
     options: KnownOptions & { readonly after: ProcessingTime; readonly limit: number },
   ): Promise<readonly Fact[]> {
     this.session.checkOpen();
-    return lateOf(this.log, aggregate, filterOf(this.log, options), options.after, options.limit);
+    const { tenant, type, id } = aggregate;
+    return lateOf(this.log.find(tenant, type, id), filterOf(this.log, options), options.after, options.limit);
   }
 
   async scanAggregates(after: AggregateKey | undefined, limit: number): Promise<readonly AggregateKey[]> {
@@ -148,6 +149,8 @@ class Pages extends ReadyPages {
   private filter: FactFilter | undefined;
   private after: Fact | undefined;
   private started = false;
+  /** Once there, it is the same for ever. */
+  private found: FactHistory | undefined;
 
   constructor(
     private readonly session: MemorySession,
@@ -166,15 +169,21 @@ class Pages extends ReadyPages {
   }
 
   beside(after: ProcessingTime, limit: number): Beside {
-    const { log, aggregate, options } = this;
+    const { log, options } = this;
     this.session.checkOpen();
+    const history = this.history();
     const { knownAt, upTo } = options;
     const filter =
       knownAt === undefined && upTo === undefined ? undefined : filterOf(log, { ...options, names: undefined });
     return {
-      corrections: correctionsOf(log, aggregate, filter),
-      late: lateOf(log, aggregate, filter, after, limit),
+      corrections: correctionsOf(history, filter),
+      late: lateOf(history, filter, after, limit),
     };
+  }
+
+  private history(): FactHistory | undefined {
+    const { tenant, type, id } = this.aggregate;
+    return (this.found ??= this.log.find(tenant, type, id));
   }
 
   private limit(): number {
@@ -196,14 +205,14 @@ class Pages extends ReadyPages {
 
   /** The next facts, at most `limit`; undefined when there are none. */
   private take(limit: number): readonly Fact[] | undefined {
-    const { options, aggregate } = this;
+    const { options } = this;
     this.session.checkOpen();
     if (!this.started) {
       this.filter = filterOf(this.log, options);
       this.started = true;
     }
     if (options.signal?.aborted === true) return undefined;
-    const history = this.log.find(aggregate.tenant, aggregate.type, aggregate.id);
+    const history = this.history();
     if (history === undefined) return undefined;
     const { filter, after } = this;
     const page = history.slice(options.range, { descending: options.descending === true, filter, after, limit });
@@ -233,24 +242,19 @@ function filterOf(log: FactLog, options: Pick<ReadOptions, 'names' | 'knownAt' |
   };
 }
 
-function correctionsOf(
-  log: FactLog,
-  { tenant, type, id }: AggregateKey,
-  filter: FactFilter | undefined,
-): readonly Fact[] {
-  const corrections = log.find(tenant, type, id)?.corrections;
+function correctionsOf(history: FactHistory | undefined, filter: FactFilter | undefined): readonly Fact[] {
+  const corrections = history?.corrections;
   if (corrections === undefined) return NONE;
   return filter === undefined ? corrections.slice() : corrections.filter(filter);
 }
 
 function lateOf(
-  log: FactLog,
-  { tenant, type, id }: AggregateKey,
+  history: FactHistory | undefined,
   filter: FactFilter | undefined,
   after: ProcessingTime,
   limit: number,
 ): readonly Fact[] {
-  const late = log.find(tenant, type, id)?.late;
+  const late = history?.late;
   if (late === undefined) return NONE;
   // In recorded order: what is asked for stands at the end.
   let from = late.length;

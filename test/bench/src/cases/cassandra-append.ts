@@ -137,8 +137,7 @@ async function among(context: CaseContext, aggregates: number, name: string, isL
   const layer = await cassandraLayer(context);
   await fill(layer, aggregates);
   const place = { at: aggregates };
-  // A prime: neighbours of one append are far apart, and every aggregate has its turn.
-  const aggregateOf = (i: number): number => (i * 7_919) % aggregates;
+  const aggregateOf = scatteredOver(aggregates);
   return {
     name,
     part: 'ours',
@@ -151,17 +150,55 @@ async function among(context: CaseContext, aggregates: number, name: string, isL
   };
 }
 
+/** The same by the bare driver: how far the server itself is flat. */
+async function bareAmong(context: CaseContext, aggregates: number, name: string): Promise<Side> {
+  const raw = await rawCassandra(context);
+  const share = REQUESTS_MAX / 4;
+  const fills: (() => Promise<void>)[] = [];
+  for (let from = 0; from < aggregates; from += 100) {
+    fills.push(() => raw.append(from, Math.min(from + 100, aggregates), (i) => i, false, share));
+  }
+  await allOf(fills, 4);
+  const place = { at: aggregates };
+  const aggregateOf = scatteredOver(aggregates);
+  return {
+    name,
+    part: 'bare',
+    round: (operations) =>
+      appends({ size: 100, atOnce: 4 }, place, operations, (from, to) =>
+        raw.append(from, to, aggregateOf, false, share),
+      ),
+    close: () => raw.close(),
+  };
+}
+
+/** A prime: neighbours of one append are far apart, and every aggregate has its turn. */
+function scatteredOver(aggregates: number): (i: number) => number {
+  return (i) => (i * 7_919) % aggregates;
+}
+
 const FEW = 'ours, 1,000';
+const BARE_FEW = 'bare driver, 1,000';
 
 function flat(aggregates: number, title: string, slow: boolean): BenchCase {
   const many = `ours, ${title}`;
+  const bareMany = `bare driver, ${title}`;
   return {
     id: `cassandra-append/1,000 to ${title} aggregates`,
     operation: 'append an event, 100 a call, 4 calls in flight, to contexts of that many aggregates',
     server: 'cassandra',
     slow,
-    compare: [[many, FEW]],
-    sides: async (context) => [await among(context, 1_000, FEW, false), await among(context, aggregates, many, true)],
+    compare: [
+      [many, FEW],
+      [bareMany, BARE_FEW],
+      [many, bareMany],
+    ],
+    sides: async (context) => [
+      await among(context, 1_000, FEW, false),
+      await bareAmong(context, 1_000, BARE_FEW),
+      await bareAmong(context, aggregates, bareMany),
+      await among(context, aggregates, many, true),
+    ],
   };
 }
 
