@@ -200,8 +200,6 @@ export class KafkaEventTransport extends EventTransport {
 
   private keyOf(key: Uint8Array | null): string | undefined {
     if (key === null) return undefined;
-    const ascii = asciiOf(key);
-    if (ascii !== undefined) return ascii;
     try {
       return this.utf8.decode(key);
     } catch {
@@ -215,17 +213,6 @@ export class KafkaEventTransport extends EventTransport {
       fix: 'Use it only between connect() and close().',
     });
   }
-}
-
-/** Keys are mostly short and ASCII: read here in a third of the time that the decoder takes to be called. */
-const ASCII_BYTES_MAX = 64;
-
-/** The text of a short key in ASCII; undefined for any other. */
-function asciiOf(key: Uint8Array): string | undefined {
-  const { length } = key;
-  if (length > ASCII_BYTES_MAX) return undefined;
-  for (let i = 0; i < length; i++) if (key[i]! > 0x7f) return undefined;
-  return (Buffer.isBuffer(key) ? key : asBuffer(key)).toString('latin1');
 }
 
 /** The same bytes, not a copy. */

@@ -74,9 +74,11 @@ export class FactLog implements EagerMember {
   private chunkFirst = 0;
   private moved = false;
   private appendedWeight = 0;
-  private readonly recorded: { readonly aggregate: AggregateTail; readonly entry: Entry }[] = [];
-  /** Of the recorded facts, in the same order. */
-  private readonly stamps: AppendStamp[] = [];
+  private readonly recorded: {
+    readonly aggregate: AggregateTail;
+    readonly entry: Entry;
+    readonly stamp: AppendStamp;
+  }[] = [];
   private readonly chunks: WrittenChunk[] = [];
   private readonly counted = new Map<number, number>();
   private readonly sourceCounts = new Map<string, { repeated: number; conflicting: number }>();
@@ -180,7 +182,6 @@ export class FactLog implements EagerMember {
   append(append: Append): AppendOutcome[] {
     const { facts } = append;
     const outcomes: AppendOutcome[] = [];
-    let time: ProcessingTime | undefined;
     let stamp: AppendStamp | undefined;
     let index = 0;
     for (const fact of facts) {
@@ -200,12 +201,11 @@ export class FactLog implements EagerMember {
         outcome = 'conflicting';
         this.countOf(fact.streamId).conflicting++;
       }
-      if (time === undefined || stamp === undefined) {
-        this.last = time = nextProcessingTime(this.last, append.receivedAt);
-        stamp = new AppendStamp(time.ms, time.tick, this.node);
+      if (stamp === undefined) {
+        const { ms, tick } = nextProcessingTime(this.last, append.receivedAt);
+        this.last = stamp = new AppendStamp(ms, tick, this.node);
       }
-      this.stamps.push(stamp);
-      this.record(aggregate, fact, time, index++);
+      this.record(aggregate, fact, stamp, index++);
       outcomes.push(outcome);
     }
     return outcomes;
@@ -226,15 +226,15 @@ export class FactLog implements EagerMember {
   }
 
   /** The one place where a new fact goes into the feed and towards the indexes. */
-  private record(aggregate: AggregateTail, fact: Fact, time: ProcessingTime, index: number): void {
-    if (!this.writer.takes(fact, time)) this.writeChunk();
-    this.writer.add(fact, time, index);
+  private record(aggregate: AggregateTail, fact: Fact, stamp: AppendStamp, index: number): void {
+    if (!this.writer.takes(fact, stamp)) this.writeChunk();
+    this.writer.add(fact, stamp, index);
     this.list(aggregate, fact);
     // A fact stamped by another store stays that store's.
     const kept = fact.isStamped ? new Fact(fact) : fact;
-    const entry = new Entry(kept, this.next, time.ms, time.tick, index, this.node);
+    const entry = new Entry(kept, this.next, stamp.ms, stamp.tick, index, this.node);
     this.tail.add(aggregate, entry);
-    this.recorded.push({ aggregate, entry });
+    this.recorded.push({ aggregate, entry, stamp });
     this.appendedWeight += weightOf(fact);
     this.next++;
   }
@@ -345,8 +345,8 @@ export class FactLog implements EagerMember {
   committed(): void {
     const { recorded } = this;
     for (let i = 0; i < recorded.length; i++) {
-      const { fact, index, ms } = recorded[i]!.entry;
-      fact.stamp(this.stamps[i]!, index, ms);
+      const { entry, stamp } = recorded[i]!;
+      entry.fact.stamp(stamp, entry.index, stamp.ms);
     }
     for (const chunk of this.chunks) this.keep(chunk);
     const grew = recorded.length > 0;
@@ -376,7 +376,6 @@ export class FactLog implements EagerMember {
 
   private forget(): void {
     this.recorded.length = 0;
-    this.stamps.length = 0;
     this.chunks.length = 0;
     this.counted.clear();
     this.sourceCounts.clear();

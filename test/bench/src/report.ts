@@ -61,7 +61,7 @@ export function goalsText(goals: readonly GoalResult[]): string {
       verdict,
     ]),
   ]);
-  return left === 0 ? text : `${text}\n${left} goals of other cases were not measured.`;
+  return left === 0 ? text : `${text}\nNot measured: ${left}.`;
 }
 
 export function wantedOf(goal: { readonly atLeast?: number; readonly atMost?: number }): string {

@@ -132,49 +132,46 @@ async function bare(context: CaseContext, shape: Shape): Promise<Side> {
   };
 }
 
-/** Appends of 100 to a context of so many aggregates, scattered over all of them. */
-async function among(context: CaseContext, aggregates: number, name: string, isLast: boolean): Promise<Side> {
+const SCATTERED = { size: 100, atOnce: 4 } as const;
+
+/** Appends of 100 to so many aggregates, each of which has an event, scattered over all of them. */
+function among(
+  aggregates: number,
+  part: Side['part'],
+  name: string,
+  append: (from: number, to: number, aggregateOf: (i: number) => number) => Promise<unknown>,
+  close: () => Promise<void>,
+): Side {
+  const place = { at: aggregates };
+  // A prime: neighbours of one append are far apart, and every aggregate has its turn.
+  const aggregateOf = (i: number): number => (i * 7_919) % aggregates;
+  const round = (operations: number): Round =>
+    appends(SCATTERED, place, operations, (from, to) => append(from, to, aggregateOf));
+  return { name, part, round, close };
+}
+
+async function oursAmong(context: CaseContext, aggregates: number, name: string, isLast: boolean): Promise<Side> {
   const layer = await cassandraLayer(context);
   await fill(layer, aggregates);
-  const place = { at: aggregates };
-  const aggregateOf = scatteredOver(aggregates);
-  return {
-    name,
-    part: 'ours',
-    round: (operations) =>
-      appends({ size: 100, atOnce: 4 }, place, operations, (from, to) => appendTo(layer, from, to, aggregateOf)),
-    close: async () => {
-      await layer.close();
-      if (isLast) await dropKeyspace(context);
-    },
-  };
+  const append = (from: number, to: number, of: (i: number) => number): Promise<unknown> =>
+    appendTo(layer, from, to, of);
+  return among(aggregates, 'ours', name, append, async () => {
+    await layer.close();
+    if (isLast) await dropKeyspace(context);
+  });
 }
 
-/** The same by the bare driver: how far the server itself is flat. */
+/** By the bare driver: how far the server itself is flat. */
 async function bareAmong(context: CaseContext, aggregates: number, name: string): Promise<Side> {
   const raw = await rawCassandra(context);
-  const share = REQUESTS_MAX / 4;
+  const append = (from: number, to: number, of: (i: number) => number): Promise<void> =>
+    raw.append(from, to, of, false, REQUESTS_MAX / SCATTERED.atOnce);
   const fills: (() => Promise<void>)[] = [];
-  for (let from = 0; from < aggregates; from += 100) {
-    fills.push(() => raw.append(from, Math.min(from + 100, aggregates), (i) => i, false, share));
+  for (let from = 0; from < aggregates; from += SCATTERED.size) {
+    fills.push(() => append(from, Math.min(from + SCATTERED.size, aggregates), (i) => i));
   }
-  await allOf(fills, 4);
-  const place = { at: aggregates };
-  const aggregateOf = scatteredOver(aggregates);
-  return {
-    name,
-    part: 'bare',
-    round: (operations) =>
-      appends({ size: 100, atOnce: 4 }, place, operations, (from, to) =>
-        raw.append(from, to, aggregateOf, false, share),
-      ),
-    close: () => raw.close(),
-  };
-}
-
-/** A prime: neighbours of one append are far apart, and every aggregate has its turn. */
-function scatteredOver(aggregates: number): (i: number) => number {
-  return (i) => (i * 7_919) % aggregates;
+  await allOf(fills, SCATTERED.atOnce);
+  return among(aggregates, 'bare', name, append, () => raw.close());
 }
 
 const FEW = 'ours, 1,000';
@@ -194,10 +191,10 @@ function flat(aggregates: number, title: string, slow: boolean): BenchCase {
       [many, bareMany],
     ],
     sides: async (context) => [
-      await among(context, 1_000, FEW, false),
+      await oursAmong(context, 1_000, FEW, false),
       await bareAmong(context, 1_000, BARE_FEW),
       await bareAmong(context, aggregates, bareMany),
-      await among(context, aggregates, many, true),
+      await oursAmong(context, aggregates, many, true),
     ],
   };
 }
