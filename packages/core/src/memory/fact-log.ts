@@ -7,6 +7,7 @@ import type { Append, AppendOutcome, AppendResult } from '../ports/event-store.j
 import { compareText } from '../model/text.js';
 import { Bell } from '../ports/bell.js';
 import { FactHistory } from './fact-history.js';
+import { RecordedFacts } from './recorded-facts.js';
 import { Stamps } from './stamps.js';
 
 /** What nearly every append is answered: all of it is new. */
@@ -16,7 +17,7 @@ function allRecorded(count: number): readonly AppendOutcome[] {
 
 export class FactLog {
   /** In recorded order, which is the order of their processing ids; a position is an index. */
-  readonly facts: Fact[] = [];
+  readonly facts = new RecordedFacts();
   readonly bell = new Bell();
   private readonly byTenant = new Map<string, Map<string, Map<string, FactHistory>>>();
   private readonly stamps: Stamps;
@@ -44,7 +45,7 @@ export class FactLog {
       const given = facts[i]!;
       // A fact stamped by another store stays that store's.
       const fact = given.isStamped ? new Fact(given) : given;
-      const outcome = this.historyOf(fact).add(fact);
+      const outcome = this.historyOf(fact, i === 0).add(fact);
       if (outcome !== 'recorded') {
         outcomes ??= Array<AppendOutcome>(facts.length).fill('recorded');
         outcomes[i] = outcome;
@@ -85,9 +86,11 @@ export class FactLog {
     return this.byTenant.get(tenant)?.get(type)?.get(id);
   }
 
-  private historyOf(fact: Fact): FactHistory {
+  private historyOf(fact: Fact, isFirst: boolean): FactHistory {
     if (fact.aggregateType !== this.recentType || fact.tenant !== this.recentTenant) this.turnTo(fact);
-    else if (fact.aggregateId === this.recentId && this.recentHistory !== undefined) return this.recentHistory;
+    // Ids that differ are compared for longer than a history is looked up: asked only where they are mostly the same.
+    else if (!isFirst && fact.aggregateId === this.recentId && this.recentHistory !== undefined)
+      return this.recentHistory;
     let history = this.recent.get(fact.aggregateId);
     if (history === undefined) {
       history = new FactHistory();

@@ -32,8 +32,8 @@ export class InMemoryEventFeed extends EventFeed {
     let end = Math.min(start + Math.max(1, limit), facts.length);
     if (end <= start) return { facts: [], next: from, atEnd: true };
     // A page ends where an append does, so that one processing time is never read in halves.
-    const append = facts[end - 1]!.processingId.slice(0, APPEND_ID_LENGTH);
-    while (end < facts.length && facts[end]!.processingId.startsWith(append)) end += 1;
+    const append = facts.at(end - 1).processingId.slice(0, APPEND_ID_LENGTH);
+    while (end < facts.length && facts.at(end).processingId.startsWith(append)) end += 1;
     return { facts: facts.slice(start, end), next: new OrdinalPosition(end), atEnd: end === facts.length };
   }
 

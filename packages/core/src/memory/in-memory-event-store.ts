@@ -230,7 +230,7 @@ function filterOf(log: FactLog, options: Pick<ReadOptions, 'names' | 'knownAt' |
   if (ordinal === 0) return () => false;
   // Ids ascend in recorded order, so the last fact before the position tells all that stand before it. At the log's end
   // too: what is recorded between two pages stands behind it.
-  const last = ordinal <= log.facts.length ? log.facts[ordinal - 1] : undefined;
+  const last = ordinal <= log.facts.length ? log.facts.at(ordinal - 1) : undefined;
   if (names === undefined && knownAt === undefined && last === undefined) return undefined;
   return (fact) => {
     if (names !== undefined && !names.has(fact.name)) return false;
