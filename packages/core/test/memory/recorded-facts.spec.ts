@@ -1,3 +1,4 @@
+/** The list that an in-memory log keeps: nothing is lost or doubled where one block ends and the next begins. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Fact } from '../../src/model/event.js';
