@@ -25,6 +25,9 @@ export const clock = new SystemClock();
 
 type ProjectionClass = new () => object;
 
+/** What an application's boot makes once: every road of a process shares it. */
+const lamps = new EventRegistry('bench', [Lightbulb]);
+
 export interface Road {
   readonly layer: Layer<'persistent'>;
   readonly ports: PersistentPorts;
@@ -52,9 +55,9 @@ export function lmdbLayer(path: string): Promise<Layer<'persistent'>> {
 }
 
 /** A bus and its reads on a layer; an error that nobody could be told ends the case. */
-export function roadOn(layer: Layer<'persistent'>, aggregates: readonly (typeof Lightbulb)[] = [Lightbulb]): Road {
+export function roadOn(layer: Layer<'persistent'>): Road {
   const { ports } = layer;
-  const registry = new EventRegistry('bench', aggregates);
+  const registry = lamps;
   const bus = new EventBus({
     registry,
     store: ports.eventStore,

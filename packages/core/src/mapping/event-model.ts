@@ -2,6 +2,7 @@
  * One event class as one context knows it: its name, version and rank, and the way between its instances and wire form.
  * Used at stop 2 (out), stop 4 (validation) and wherever an event is handled (in).
  */
+import { CanonicalCopier } from '../model/canonical-copier.js';
 import { ConcursusError, InvalidEventError } from '../model/errors.js';
 import { INITIAL, TERMINAL } from '../model/event.js';
 import type { Fact, Parameters } from '../model/event.js';
@@ -31,6 +32,8 @@ export class EventModel {
   readonly unchecked: boolean;
   /** The marked properties: wire names, codecs, index and thread markers. */
   readonly fields: ReadonlyMap<string, FieldMeta>;
+  /** @internal Copies the parameters of its events. */
+  readonly copier = new CanonicalCopier();
   private readonly hydrator: Hydrator;
   private readonly chain: UpcastChain;
   private readonly validator: DecoratedValidator | undefined;

@@ -6,10 +6,10 @@ import { isForbiddenKey } from '../model/canonical-json.js';
 import type { Codec } from '../model/codecs.js';
 import { ConfigurationError, InvalidEventError } from '../model/errors.js';
 import type { Parameters, WireValue } from '../model/event.js';
+import { ShapeMakers } from '../model/shape-makers.js';
 import type { FieldMeta } from './decorators.js';
 import type { EventClass } from './event-class.js';
 import { nameOf } from './event-class.js';
-import { ShapeMakers } from './shape-makers.js';
 
 interface FieldPlan {
   readonly property: string;
@@ -132,8 +132,8 @@ export class Hydrator {
   hydrate(parameters: Parameters, flat: boolean, keep?: ReadonlySet<string>): object {
     if (flat && keep === undefined && this.makers !== undefined) {
       // The usual event: its keys are those of the one before it, so each store is one that V8 has compiled.
-      const Maker = this.makers.of(parameters);
-      if (Maker !== undefined) return new Maker(parameters);
+      const shape = this.makers.of(parameters);
+      if (shape !== undefined) return new shape.Maker(parameters);
       if (this.plans === undefined) return Object.assign(new this.Instance(), parameters);
     }
     const instance = new this.Instance();

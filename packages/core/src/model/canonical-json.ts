@@ -4,7 +4,6 @@
  */
 import { InvalidEventError } from './errors.js';
 import type { InvalidEventCode } from './errors.js';
-import type { Parameters, WireValue } from './wire-value.js';
 import { limits } from './limits.js';
 
 const PLAIN_TEXT = /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/;
@@ -155,11 +154,13 @@ function quick(value: unknown, depth: number): string | undefined {
   return `${out}}`;
 }
 
-function isWireNumber(value: number): boolean {
+/** Whether the wire form has this number. */
+export function isWireNumber(value: number): boolean {
   return Number.isInteger(value) ? Number.isSafeInteger(value) : Number.isFinite(value);
 }
 
-function sortedKeys(object: object): string[] {
+/** An object's keys in canonical order. */
+export function sortedKeys(object: object): string[] {
   const keys = Object.keys(object);
   for (let i = 1; i < keys.length; i++) if (keys[i - 1]! > keys[i]!) return keys.sort();
   return keys;
@@ -174,104 +175,7 @@ export function canonicalJson(value: unknown): string {
   return quick(value, 0) ?? write(value, '', 0);
 }
 
-/** Bytes of text that a character can become: a control character is written as six. */
-const BYTES_A_CHARACTER = 6;
-/** Bytes of text around or in place of a value: quotes, colon and comma, or the longest number. */
-const BYTES_A_VALUE = 30;
-
-/**
- * Copies parameters and checks them in one pass: the copy is what parsing their canonical text would give, keys in its
- * order, and nothing of the original is kept. One for each kind of event: events of a kind have the same keys in the
- * same order mostly, which are sorted and checked once.
- */
-export class CanonicalCopier {
-  /** Of the last copy: true when no value of it is an array or object. */
-  flat = true;
-  private known: readonly string[] = [];
-  private sorted: readonly string[] = [];
-
-  /**
-   * The copy, or undefined where anything is out of the ordinary: a value or key that `canonicalJson` may refuse, or
-   * so much of it that the text may have more than `bytesMax`. The text says then what it is.
-   */
-  copy(parameters: object, bytesMax: number): Parameters | undefined {
-    const size = { bytes: 0 };
-    const prototype: unknown = Object.getPrototypeOf(parameters);
-    if (prototype !== Object.prototype && prototype !== null) return undefined;
-    const sorted = this.inOrder(Object.keys(parameters));
-    if (sorted === undefined) return undefined;
-    let flat = true;
-    const copy: Record<string, WireValue> = {};
-    for (let i = 0; i < sorted.length; i++) {
-      const key = sorted[i]!;
-      const value = copyOf((parameters as Record<string, unknown>)[key], 1, size);
-      if (value === undefined) return undefined;
-      if (typeof value === 'object' && value !== null) flat = false;
-      size.bytes += key.length * BYTES_A_CHARACTER;
-      copy[key] = value;
-    }
-    if (size.bytes > bytesMax) return undefined;
-    // Last: a getter of the original may have used this copier meanwhile.
-    this.flat = flat;
-    return copy;
-  }
-
-  /** The keys in canonical order; undefined when one of them is not ordinary. */
-  private inOrder(keys: readonly string[]): readonly string[] | undefined {
-    const { known } = this;
-    if (keys.length === known.length) {
-      let i = 0;
-      while (i < keys.length && keys[i] === known[i]) i++;
-      if (i === keys.length) return this.sorted;
-    }
-    for (let i = 0; i < keys.length; i++) if (!isOrdinaryKey(keys[i]!)) return undefined;
-    this.known = keys;
-    return (this.sorted = keys.toSorted());
-  }
-}
-
-function isOrdinaryKey(key: string): boolean {
+/** True for a key that is written as it is and reaches no prototype. */
+export function isOrdinaryKey(key: string): boolean {
   return PLAIN_TEXT.test(key) && !FORBIDDEN.has(key);
-}
-
-/** A checked copy of one value, undefined where `canonicalJson` may refuse it. */
-function copyOf(value: unknown, depth: number, size: { bytes: number }): WireValue | undefined {
-  size.bytes += BYTES_A_VALUE;
-  switch (typeof value) {
-    case 'string':
-      size.bytes += value.length * BYTES_A_CHARACTER;
-      return value.isWellFormed() ? value : undefined;
-    case 'number':
-      // -0 is written as 0.
-      return isWireNumber(value) ? value + 0 : undefined;
-    case 'boolean':
-      return value;
-    case 'object':
-      break;
-    default:
-      return undefined;
-  }
-  if (value === null) return null;
-  if (depth > limits.parametersDepth) return undefined;
-  if (Array.isArray(value)) {
-    const list: WireValue[] = [];
-    for (let i = 0; i < value.length; i++) {
-      const item = copyOf(value[i], depth + 1, size);
-      if (item === undefined) return undefined;
-      list.push(item);
-    }
-    return list;
-  }
-  const prototype: unknown = Object.getPrototypeOf(value);
-  if (prototype !== Object.prototype && prototype !== null) return undefined;
-  const keys = sortedKeys(value);
-  const copy: Record<string, WireValue> = {};
-  for (let i = 0; i < keys.length; i++) {
-    const key = keys[i]!;
-    const part = isOrdinaryKey(key) ? copyOf((value as Record<string, unknown>)[key], depth + 1, size) : undefined;
-    if (part === undefined) return undefined;
-    size.bytes += key.length * BYTES_A_CHARACTER;
-    copy[key] = part;
-  }
-  return copy;
 }

@@ -38,6 +38,9 @@ export class Publisher {
   private readonly hurryFacts: number;
   /** By aggregate type, then by event name. */
   private readonly byType = new Map<string, Map<string, readonly Subscriber[]>>();
+  /** Asked for last, and what stands under it. */
+  private recentType: string | undefined = undefined;
+  private recent: Map<string, readonly Subscriber[]> | undefined = undefined;
   private all: readonly Subscriber[] = NOBODY;
   private queue: Fact[] = [];
   private taken = 0;
@@ -165,13 +168,19 @@ export class Publisher {
     });
   }
 
-  private subscribersOf(fact: Fact): readonly Subscriber[] {
-    return this.byType.get(fact.aggregateType)?.get(fact.name) ?? NOBODY;
+  private subscribersOf({ aggregateType, name }: Fact): readonly Subscriber[] {
+    // Most facts are of the same type as the one before.
+    if (aggregateType !== this.recentType) {
+      this.recent = this.byType.get(aggregateType);
+      this.recentType = aggregateType;
+    }
+    return this.recent?.get(name) ?? NOBODY;
   }
 
   private add({ aggregateType, name }: EventModel, subscriber: Subscriber): () => void {
     let byName = this.byType.get(aggregateType);
     if (byName === undefined) this.byType.set(aggregateType, (byName = new Map()));
+    this.recentType = undefined;
     byName.set(name, [...(byName.get(name) ?? NOBODY), subscriber]);
     return () => {
       const byName = this.byType.get(aggregateType);
@@ -179,6 +188,7 @@ export class Publisher {
       if (left.length > 0) byName?.set(name, left);
       else byName?.delete(name);
       if (byName?.size === 0) this.byType.delete(aggregateType);
+      this.recentType = undefined;
     };
   }
 }

@@ -4,7 +4,7 @@
  */
 import type { AggregateModel, EventModel } from '../mapping/event-registry.js';
 import type { ValidationResult } from '../mapping/validation.js';
-import { CanonicalCopier, canonicalJson } from '../model/canonical-json.js';
+import { canonicalJson } from '../model/canonical-json.js';
 import { CORRECTION, CORRECTION_PREFIX, correctionName, readCorrection } from '../model/correction.js';
 import { ConcursusError, InvalidEventError } from '../model/errors.js';
 import type { EventInput } from '../model/event-input.js';
@@ -88,15 +88,8 @@ export class Receiver {
   private lastId: string | undefined = undefined;
   private lastStream = '';
   private lastAggregate: AggregateModel | undefined = undefined;
-  private readonly copiers = new Map<EventModel, CanonicalCopier>();
 
   constructor(private readonly registry: KnownAggregates) {}
-
-  private copierOf(event: EventModel): CanonicalCopier {
-    let copier = this.copiers.get(event);
-    if (copier === undefined) this.copiers.set(event, (copier = new CanonicalCopier()));
-    return copier;
-  }
 
   /** Decides each pending item of the batch: it has a fact afterwards, or is rejected. Never throws for an input. */
   receive(batch: Batch, options: RecordOptions, firstIndex: number): void | Promise<void> {
@@ -199,7 +192,7 @@ export class Receiver {
       });
     }
     // Before validation: this bounds the depth and refuses forbidden keys, so that what follows may recurse and copy.
-    const copier = this.copierOf(event);
+    const { copier } = event;
     const held = copier.copy(parameters, limits.parametersBytes);
     const { characteristics } = event;
     let judged: Parameters;

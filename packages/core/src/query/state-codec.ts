@@ -3,8 +3,8 @@
  * `-0`, dates, bigints. A state of which that cannot be said is refused, never approximated.
  */
 import type { AggregateModel, FoldState } from '../mapping/event-registry.js';
-import { ShapeMakers } from '../mapping/shape-makers.js';
 import type { Parameters } from '../model/event.js';
+import { ShapeMakers } from '../model/shape-makers.js';
 
 /** Why a state cannot be kept as text. */
 export class Unfit extends Error {}
@@ -72,8 +72,8 @@ export class StateMould {
     const { flat } = this;
     if (flat === undefined) return decodeState(this.model, this.text);
     if (this.makers === undefined) return { ...flat };
-    const Maker = this.makers.of(flat);
-    return Maker === undefined ? decodeState(this.model, this.text) : new Maker(flat);
+    const shape = this.makers.of(flat);
+    return shape === undefined ? decodeState(this.model, this.text) : new shape.Maker(flat);
   }
 }
 

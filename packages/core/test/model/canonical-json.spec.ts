@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { runInNewContext } from 'node:vm';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { CanonicalCopier, canonicalJson, isForbiddenKey } from '../../src/model/canonical-json.js';
+import { canonicalJson, isForbiddenKey } from '../../src/model/canonical-json.js';
 import { digestOf } from '../../src/model/digest.js';
 import { limits } from '../../src/model/limits.js';
 import { refusalOf } from './refusal.js';
@@ -152,59 +152,6 @@ describe('canonicalJson', () => {
       fc.property(anyJson, (value) => canonicalJson(reversed(value)) === canonicalJson(value)),
       { numRuns: 1_000 },
     );
-  });
-});
-
-describe('CanonicalCopier', () => {
-  const json = fc.dictionary(fc.string(), fc.jsonValue({ maxDepth: 3, noUnicodeString: false }));
-
-  it('gives what parsing the canonical text gives, keys in the same order, and nothing of the original', () => {
-    const copier = new CanonicalCopier();
-    fc.assert(
-      fc.property(json, (value) => {
-        const copy = copier.copy(value, limits.parametersBytes);
-        if (copy === undefined) return; // the text decides
-        const parsed = JSON.parse(canonicalJson(value)) as object;
-        expect(JSON.stringify(copy)).toBe(JSON.stringify(parsed));
-        expect(canonicalJson(copy)).toBe(canonicalJson(value));
-        expect(copier.flat).toBe(!Object.values(value).some((part) => typeof part === 'object' && part !== null));
-        for (const key of Object.keys(copy)) {
-          if (typeof copy[key] === 'object' && copy[key] !== null) expect(copy[key]).not.toBe(value[key]);
-        }
-      }),
-    );
-  });
-
-  it('copies what is in order, also when keys come in another order than before', () => {
-    const copier = new CanonicalCopier();
-    const copyOf = (value: object) => copier.copy(value, limits.parametersBytes);
-    expect(Object.keys(copyOf({ b: 1, a: -0 })!)).toEqual(['a', 'b']);
-    expect(Object.is(copyOf({ b: 1, a: -0 })!['a'], 0)).toBe(true);
-    expect(copyOf({ a: [1, { d: null, c: 'x' }], b: true })).toEqual({ a: [1, { c: 'x', d: null }], b: true });
-    expect(copyOf({})).toEqual({});
-  });
-
-  it.each([
-    ['undefined', { a: undefined }],
-    ['a function', { a: () => 1 }],
-    ['a number that JSON has no form for', { a: Number.NaN }],
-    ['an integer outside the safe range', { a: 2 ** 53 }],
-    ['a lone surrogate', { a: '\ud800' }],
-    ['a lone surrogate in a key', { '\ud800': 1 }],
-    ['a forbidden key', JSON.parse('{"__proto__":1}') as object],
-    ['a forbidden key further down', { a: [JSON.parse('{"constructor":1}')] }],
-    ['a class instance', { a: new Date(0) }],
-    ['a hole', { a: Array.from({ length: 2 }).concat([1]) }],
-    ['an instance as a whole', new Map()],
-    ['more than the text may have', { a: 'x'.repeat(limits.parametersBytes) }],
-  ])('leaves %s to the text', (_, value) => {
-    expect(new CanonicalCopier().copy(value, limits.parametersBytes)).toBeUndefined();
-  });
-
-  it('leaves cycles and what is nested too deep to the text', () => {
-    const cycle: Record<string, unknown> = {};
-    cycle['a'] = { cycle };
-    expect(new CanonicalCopier().copy(cycle, limits.parametersBytes)).toBeUndefined();
   });
 });
 

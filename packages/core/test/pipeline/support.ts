@@ -1,6 +1,7 @@
 /** What the pipeline's specs stand on: a store, a quarantine, a clock and a registry that a spec holds in its hand. */
 import { EventBus } from '../../src/pipeline/event-bus.js';
 import type { EventBusOptions } from '../../src/pipeline/event-bus.js';
+import { CanonicalCopier } from '../../src/model/canonical-copier.js';
 import type { EventInput } from '../../src/model/event-input.js';
 import { InvalidEventError } from '../../src/model/errors.js';
 import type { AggregateKey, Fact } from '../../src/model/event.js';
@@ -147,6 +148,7 @@ function eventModel(cls: new () => object, name: string, key: string) {
     cls,
     aggregateType: 'parcel',
     characteristics: 0,
+    copier: new CanonicalCopier(),
     accepts: (version: string) => version === '1' || version === '0',
     validate(parameters: Record<string, unknown>, version: string) {
       const value = version === '0' ? parameters[`${key}Id`] : parameters[key];

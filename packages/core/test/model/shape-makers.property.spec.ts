@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import fc from 'fast-check';
 import type { FieldMeta } from '../../src/mapping/decorators.js';
 import { Hydrator } from '../../src/mapping/hydration.js';
-import { ShapeMakers } from '../../src/mapping/shape-makers.js';
+import { ShapeMakers } from '../../src/model/shape-makers.js';
 import type { Parameters } from '../../src/model/event.js';
 
 const WARM = 10_000;

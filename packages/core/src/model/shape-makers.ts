@@ -1,14 +1,17 @@
 /**
  * Constructors for the shapes that an event's parameters come in: each assigns a known list of keys by name, which V8
- * compiles to as many plain stores, where a copy key by key looks every one of them up. Used by hydration.ts.
+ * compiles to as many plain stores, where a copy key by key looks every one of them up. Used by canonical-copier.ts and hydration.ts.
  */
-import type { Parameters } from '../model/event.js';
+import type { Parameters } from './wire-value.js';
 
-/** Makes an instance that has its own copy of these parameters, none of which is an array or object. */
-export type ShapeMaker = new (parameters: Parameters) => object;
+/** Makes an instance that has its own copy of these parameters: without a `check`, none of them may be an array or object. */
+export type ShapeMaker = new (parameters: Parameters, tally?: unknown) => object;
 
-interface Shape {
+/** One list of keys, and how its instances are made. */
+export interface Shape {
   readonly keys: readonly string[];
+  /** Of all keys together. */
+  readonly characters: number;
   readonly Maker: ShapeMaker;
 }
 
@@ -33,20 +36,27 @@ export class ShapeMakers {
   /**
    * @param prototype one that intercepts no store
    * @param assigned of the keys of some parameters, those that an instance gets, in its order
+   * @param check each value goes through it, with what the maker is given beside the parameters; undefined: values are kept as they are
    */
   constructor(
     private readonly prototype: object,
     private readonly assigned: (keys: readonly string[]) => readonly string[],
+    private readonly check?: (value: unknown, tally: never) => unknown,
   ) {}
 
   /**
-   * The maker for the keys of these parameters; undefined when they are to be copied key by key.
+   * The shape of these parameters; undefined when they are to be copied key by key.
    * @param parameters without a key that could reach a prototype
    */
-  of(parameters: Parameters): ShapeMaker | undefined {
+  of(parameters: Parameters): Shape | undefined {
+    return this.find(parameters) ?? this.learn(parameters);
+  }
+
+  /** The shape of these parameters, which may have any keys, if it is compiled. */
+  find(parameters: Parameters): Shape | undefined {
     const { shapes } = this;
     for (let s = 0; s < shapes.length; s++) {
-      const { keys, Maker } = shapes[s]!;
+      const { keys } = shapes[s]!;
       let i = 0;
       for (const key in parameters) {
         if (key !== keys[i]) {
@@ -55,30 +65,40 @@ export class ShapeMakers {
         }
         i++;
       }
-      if (i === keys.length) return Maker;
+      if (i === keys.length) return shapes[s];
     }
+    return undefined;
+  }
+
+  /** Takes note of a shape that is not compiled; the shape, when this compiled it. The keys are as `of` says. */
+  learn(parameters: Parameters): Shape | undefined {
     if (this.closed || ++this.seen < WARM_EVENTS) return undefined;
     return this.compile(Object.keys(parameters));
   }
 
-  private compile(keys: readonly string[]): ShapeMaker | undefined {
+  private compile(keys: readonly string[]): Shape | undefined {
     if (keys.length > KEYS_MAX || !keys.every((key) => IDENTIFIER.test(key))) {
       this.closed = true;
       return undefined;
     }
     let Maker: ShapeMaker;
     try {
-      const stores = this.assigned(keys).map((key) => `this.${key} = parameters.${key};`);
+      const { check } = this;
+      const stores = this.assigned(keys).map((key) =>
+        check === undefined ? `this.${key} = parameters.${key};` : `this.${key} = check(parameters.${key}, tally);`,
+      );
       // Nothing but names that passed the pattern is written into it, so no stored text is ever run.
+      const text = `'use strict'; return function (parameters, tally) { ${stores.join(' ')} };`;
       // eslint-disable-next-line typescript/no-implied-eval
-      Maker = new Function('parameters', `'use strict'; ${stores.join(' ')}`) as unknown as ShapeMaker;
+      Maker = (new Function('check', text) as (check: unknown) => ShapeMaker)(check);
     } catch {
       this.closed = true;
       return undefined;
     }
     (Maker as { prototype: object }).prototype = this.prototype;
-    this.shapes.push({ keys, Maker });
+    const shape: Shape = { keys, characters: keys.join('').length, Maker };
+    this.shapes.push(shape);
     if (this.shapes.length === SHAPES_MAX) this.closed = true;
-    return Maker;
+    return shape;
   }
 }
