@@ -64,65 +64,60 @@ const READ_CHARACTERS = 65_536;
  * somebody asks, at most once. So is the digest.
  */
 export class Fact {
-  readonly tenant: string;
-  readonly aggregateType: string;
-  readonly aggregateId: string;
-  readonly name: string;
-  readonly version: string;
-  readonly eventTime: number;
-  readonly streamId: string;
-  readonly sequence: number;
-  readonly characteristics: number;
-  readonly metadata: Metadata | undefined;
-  /** As recorded, when this is how an amendment has it: its identity is that fact's. Undefined for every stored fact. */
-  readonly amends: Fact | undefined;
-  /** Processing time, epoch milliseconds, read from `processingId`; -1 until logged. */
-  processedAt: number;
-  /** How often it came again; filled only by reads that ask for it. Outside states and views. */
-  repeats: number;
-  /** Its processing id, or who puts it together, of this number. */
-  private id: string | IdStamp;
-  private number: number;
+  // Declared only, so that nothing is written twice and numbers are kept as numbers; the constructor gives each its value, in
+  // this order. What a fold looks at comes first: histories are longer than caches, and each line of memory is waited for.
+  declare readonly eventTime: number;
   // At least one of these two is there.
-  private text: string | undefined;
-  private held: Parameters | undefined;
+  private declare held: Parameters | undefined;
+  private declare text: string | undefined;
+  declare readonly name: string;
+  declare readonly version: string;
   /** Undefined until somebody wants to know. */
-  private flat: boolean | undefined;
+  private declare flat: boolean | undefined;
+  declare readonly aggregateId: string;
+  declare readonly aggregateType: string;
+  declare readonly tenant: string;
+  declare readonly streamId: string;
+  declare readonly sequence: number;
+  declare readonly characteristics: number;
+  /** Its processing id, or who puts it together, of this number. */
+  private declare id: string | IdStamp;
+  private declare number: number;
+  /** Processing time, epoch milliseconds, read from `processingId`; -1 until logged. */
+  declare processedAt: number;
+  declare readonly metadata: Metadata | undefined;
+  /** As recorded, when this is how an amendment has it: its identity is that fact's. Undefined for every stored fact. */
+  declare readonly amends: Fact | undefined;
+  /** How often it came again; filled only by reads that ask for it. Outside states and views. */
+  declare repeats: number;
   /** True while the parameters may not be shown: the copy of the receiver, which content and handlers' copies are made of. */
-  private unshown: boolean;
-  private hash: string | undefined;
+  private declare unshown: boolean;
+  private declare hash: string | undefined;
 
   /** Takes what a fact is made of, also a fact itself or a spread of one: the copy is not logged unless the other arguments say so. */
   constructor(init: FactInit | CopiedFactInit, processingId = '', processedAt = -1) {
-    this.tenant = init.tenant;
-    this.aggregateType = init.aggregateType;
-    this.aggregateId = init.aggregateId;
+    const { content } = init;
+    // A spread has the fields that a fact holds instead of its accessors.
+    const parts = init as { readonly text?: string; readonly held?: Parameters; readonly flat?: boolean };
+    this.eventTime = init.eventTime;
+    this.held = content === undefined ? parts.held : undefined;
+    this.text = content === undefined ? parts.text : content;
     this.name = init.name;
     this.version = init.version;
-    this.eventTime = init.eventTime;
+    this.flat = content === undefined ? parts.flat : undefined;
+    this.aggregateId = init.aggregateId;
+    this.aggregateType = init.aggregateType;
+    this.tenant = init.tenant;
     this.streamId = init.streamId;
     this.sequence = init.sequence;
     this.characteristics = init.characteristics;
-    this.metadata = init.metadata;
-    this.amends = init.amends;
     this.id = processingId;
     this.number = 0;
     this.processedAt = processedAt;
+    this.metadata = init.metadata;
+    this.amends = init.amends;
     this.repeats = 0;
-    const { content } = init;
-    if (content === undefined) {
-      // A spread has the fields that a fact holds instead of its accessors.
-      const parts = init as { readonly text?: string; readonly held?: Parameters; readonly flat?: boolean };
-      this.text = parts.text;
-      this.held = parts.held;
-      this.flat = parts.flat;
-      this.unshown = true;
-    } else {
-      this.text = content;
-      this.held = undefined;
-      this.flat = undefined;
-      this.unshown = false;
-    }
+    this.unshown = content === undefined;
     this.hash = undefined;
   }
 

@@ -1,16 +1,27 @@
 /** Copies of folded states: plain data below an instance of the aggregate's class (boot checks that it is no more). */
 
-/** By prototype, a constructor that runs nothing: its copies share the layout that V8 gave to the first. */
-const makers = new WeakMap<object, new () => Record<string, unknown>>();
-let lastPrototype: object | undefined;
-let lastMaker: (new () => Record<string, unknown>) | undefined;
+import type { Parameters } from '../model/event.js';
+import { ShapeMakers } from '../model/shape-makers.js';
 
-function makerOf(prototype: object): new () => Record<string, unknown> {
+/** What makes the copies of one class. */
+interface Maker {
+  /** Runs nothing: its copies share the layout that V8 gave to the first. */
+  readonly Empty: new () => Record<string, unknown>;
+  readonly shapes: ShapeMakers;
+}
+
+/** By prototype. */
+const makers = new WeakMap<object, Maker>();
+let lastPrototype: object | undefined;
+let lastMaker: Maker | undefined;
+
+function makerOf(prototype: object): Maker {
   if (prototype === lastPrototype) return lastMaker!;
   let maker = makers.get(prototype);
   if (maker === undefined) {
-    maker = function () {} as unknown as new () => Record<string, unknown>;
-    (maker as { prototype: object }).prototype = prototype;
+    const Empty = function () {} as unknown as Maker['Empty'];
+    (Empty as { prototype: object }).prototype = prototype;
+    maker = { Empty, shapes: new ShapeMakers(prototype, (keys) => keys, copyState) };
     makers.set(prototype, maker);
   }
   lastPrototype = prototype;
@@ -24,18 +35,20 @@ export function copyState<T>(value: T): T {
   if (Array.isArray(value)) return value.map(copyState) as T;
   if (value instanceof Date) return new Date(value.getTime()) as T;
   const prototype: object | null = Object.getPrototypeOf(value) as object | null;
-  const copy: Record<string, unknown> =
-    prototype === Object.prototype
-      ? {}
-      : prototype === null
-        ? (Object.create(null) as Record<string, unknown>)
-        : new (makerOf(prototype))();
+  if (prototype === Object.prototype) return copyInto({}, value) as T;
+  if (prototype === null) return copyInto(Object.create(null) as Record<string, unknown>, value) as T;
+  const { Empty, shapes } = makerOf(prototype);
+  const shape = shapes.of(value as unknown as Parameters);
+  return (shape === undefined ? copyInto(new Empty(), value) : new shape.Maker(value as unknown as Parameters)) as T;
+}
+
+function copyInto(copy: Record<string, unknown>, value: object): object {
   const from = value as Record<string, unknown>;
   for (const key of Object.keys(from)) {
     const field = from[key];
     copy[key] = typeof field === 'object' ? copyState(field) : field;
   }
-  return copy as T;
+  return copy;
 }
 
 /** About what a state takes on the heap. */
