@@ -14,7 +14,6 @@ import type {
   AggregateKey,
   Append,
   AppendOptions,
-  AppendOutcome,
   AppendResult,
   Capabilities,
   DecisionAnswer,
@@ -48,13 +47,15 @@ export interface LmdbStats {
   readonly flushes: number;
 }
 
+const NO_RESULTS: readonly AppendResult[] = Object.freeze([]);
+
 class AppendJob implements WriteJob {
   readonly durable = true;
   readonly grows = true;
   readonly eager?: EagerMember;
   weight = 0;
   bytes = 0;
-  private results: AppendResult[] = [];
+  private results: readonly AppendResult[] = NO_RESULTS;
 
   constructor(
     private readonly session: Session,
@@ -76,8 +77,7 @@ class AppendJob implements WriteJob {
     const { checkpoint, log } = this;
     if (checkpoint !== undefined) checkEpoch(this.session, checkpoint.name, checkpoint.epoch);
     log.queue.enlist(log);
-    const outcomes: AppendOutcome[][] = [];
-    for (const append of this.appends) outcomes.push(log.append(append));
+    const outcomes = this.appends.map((append) => log.append(append));
     if (checkpoint !== undefined) saveCheckpoint(this.session, checkpoint.name, checkpoint.value);
     const position = new OrdinalPosition(log.ordinal);
     this.results = outcomes.map((each) => ({ outcomes: each, position }));

@@ -23,6 +23,8 @@ interface Tally {
 export class CanonicalCopier {
   /** Of the last copy: true when no value of it is an array or object. */
   flat = true;
+  /** Of the last copy: true when `JSON.stringify` writes its canonical text. */
+  plain = false;
   private known: readonly string[] = [];
   private sorted: readonly string[] = [];
   private readonly makers = new ShapeMakers(Object.prototype, (keys) => keys.toSorted(), checked);
@@ -43,6 +45,8 @@ export class CanonicalCopier {
     if (shape === undefined) this.makers.learn(parameters as Parameters);
     // Last: a getter of the original may have used this copier meanwhile.
     this.flat = tally.flat;
+    // Compiled keys are in canonical order and none is a number, which every object has in front.
+    this.plain = tally.flat && shape !== undefined && !('toJSON' in Object.prototype);
     return copy as Parameters;
   }
 

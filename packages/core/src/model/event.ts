@@ -52,7 +52,14 @@ export interface CopiedFactInit extends Omit<FactInit, 'content'> {
   readonly held: Parameters;
   /** True when no value of it is an array or object. */
   readonly flat: boolean;
+  /** True when `JSON.stringify` writes its RFC 8785 form. */
+  readonly plain: boolean;
 }
+
+const SHOWN = 0;
+const UNSHOWN = 1;
+/** Its text is what `JSON.stringify` writes: in one piece at once, where a text put together stays in pieces until it is read. */
+const UNSHOWN_PLAIN = 2;
 
 /** Facts of one call of the parser, and characters after which no more are added: what is read at once is held at once. */
 const READ_FACTS = 64;
@@ -68,12 +75,12 @@ export class Fact {
   // this order. What a fold looks at comes first: histories are longer than caches, and each line of memory is waited for.
   declare readonly eventTime: number;
   // At least one of these two is there.
-  private declare held: Parameters | undefined;
-  private declare text: string | undefined;
+  declare private held: Parameters | undefined;
+  declare private text: string | undefined;
   declare readonly name: string;
   declare readonly version: string;
   /** Undefined until somebody wants to know. */
-  private declare flat: boolean | undefined;
+  declare private flat: boolean | undefined;
   declare readonly aggregateId: string;
   declare readonly aggregateType: string;
   declare readonly tenant: string;
@@ -81,8 +88,8 @@ export class Fact {
   declare readonly sequence: number;
   declare readonly characteristics: number;
   /** Its processing id, or who puts it together, of this number. */
-  private declare id: string | IdStamp;
-  private declare number: number;
+  declare private id: string | IdStamp;
+  declare private number: number;
   /** Processing time, epoch milliseconds, read from `processingId`; -1 until logged. */
   declare processedAt: number;
   declare readonly metadata: Metadata | undefined;
@@ -90,15 +97,15 @@ export class Fact {
   declare readonly amends: Fact | undefined;
   /** How often it came again; filled only by reads that ask for it. Outside states and views. */
   declare repeats: number;
-  /** True while the parameters may not be shown: the copy of the receiver, which content and handlers' copies are made of. */
-  private declare unshown: boolean;
-  private declare hash: string | undefined;
+  /** Whether the parameters may be shown: not while they are the copy of the receiver, which content and handlers' copies are made of. */
+  declare private shown: typeof SHOWN | typeof UNSHOWN | typeof UNSHOWN_PLAIN;
+  declare private hash: string | undefined;
 
   /** Takes what a fact is made of, also a fact itself or a spread of one: the copy is not logged unless the other arguments say so. */
   constructor(init: FactInit | CopiedFactInit, processingId = '', processedAt = -1) {
     const { content } = init;
     // A spread has the fields that a fact holds instead of its accessors.
-    const parts = init as { readonly text?: string; readonly held?: Parameters; readonly flat?: boolean };
+    const parts = init as Partial<Omit<CopiedFactInit, 'content'>> & { readonly text?: string };
     this.eventTime = init.eventTime;
     this.held = content === undefined ? parts.held : undefined;
     this.text = content === undefined ? parts.text : content;
@@ -117,7 +124,7 @@ export class Fact {
     this.metadata = init.metadata;
     this.amends = init.amends;
     this.repeats = 0;
-    this.unshown = content === undefined;
+    this.shown = content !== undefined ? SHOWN : parts.plain === true ? UNSHOWN_PLAIN : UNSHOWN;
     this.hash = undefined;
   }
 
@@ -145,7 +152,7 @@ export class Fact {
 
   /** The parameters as received, in RFC 8785 form: what durable stores keep and digests cover. */
   get content(): string {
-    return (this.text ??= canonicalJson(this.held));
+    return (this.text ??= this.shown === UNSHOWN_PLAIN ? JSON.stringify(this.held) : canonicalJson(this.held));
   }
 
   /** @internal Characters of its content, as far as it is held as text: what a durable store gave is. */
@@ -156,9 +163,9 @@ export class Fact {
   /** The parameters in wire form. Shared by all readers: never change them; `hydrate` gives a handler its own copy. Those of a fact just received are frozen. */
   get parameters(): Parameters {
     const parameters = this.wire;
-    if (this.unshown) {
+    if (this.shown !== SHOWN) {
       freezeDeep(parameters);
-      this.unshown = false;
+      this.shown = SHOWN;
     }
     return parameters;
   }

@@ -219,6 +219,7 @@ export class Receiver {
         metadata,
         held,
         flat: copier.flat,
+        plain: copier.plain,
       });
     }
     const result = event.validate(judged, version);

@@ -219,7 +219,7 @@ function lookAhead(facts: readonly Fact[], from: number): number {
   let seen = 0;
   for (let i = from; i < facts.length; i++) {
     const fact = facts[i]!;
-    if (Array.isArray(fact.wire) || fact.eventTime === 0) seen++;
+    if (Array.isArray(fact.wire) || !fact.isFlat || fact.name === fact.version || fact.eventTime === 0) seen++;
   }
   return seen;
 }

@@ -62,10 +62,24 @@ describe('CanonicalCopier', () => {
           expect(Object.getPrototypeOf(copy)).toBe(Object.prototype);
           expect(copy).not.toBe(value);
           expect(warm.flat).toBe(cold.flat);
+          if (warm.plain) expect(JSON.stringify(copy)).toBe(canonicalJson(value));
         }
       }),
       { numRuns: 1_000 },
     );
+  });
+
+  it('says of flat parameters whose keys are compiled that they are written as they are', () => {
+    const copier = new CanonicalCopier();
+    const told = (value: object): boolean => {
+      copier.copy(value, limits.parametersBytes);
+      return copier.plain;
+    };
+    expect(told({ b: 1, a: 'x' })).toBe(false);
+    for (let i = 0; i < WARM; i++) told({ b: 1, a: 'x' });
+    expect(told({ b: 1, a: 'x' })).toBe(true);
+    expect(told({ b: [1], a: 'x' })).toBe(false);
+    expect(told({ 10: 1, 9: 2 })).toBe(false);
   });
 
   it('takes no key that every object inherits from a program that changed what all inherit', () => {
