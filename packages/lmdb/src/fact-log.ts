@@ -245,9 +245,9 @@ export class FactLog implements EagerMember {
   private list(aggregate: AggregateTail, fact: Fact): void {
     const corrects = isCorrection(fact);
     if (!corrects && !this.isLate(aggregate, fact)) return;
-    const place = (): Buffer => ownerKey(this.listKeys, aggregate).ordinal(this.next).copy();
-    this.writes.put(this.late, place(), LISTED);
-    if (corrects) this.writes.put(this.corrections, place(), LISTED);
+    const place = ownerKey(this.listKeys, aggregate).ordinal(this.next).copy();
+    this.writes.put(this.late, place, LISTED);
+    if (corrects) this.writes.put(this.corrections, Buffer.from(place), LISTED);
   }
 
   /** Whether a later key of the history is known. Of the histories' last instant it is not asked which key: one too many on the list does no harm. */

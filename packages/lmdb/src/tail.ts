@@ -26,6 +26,8 @@ export interface Head {
   readonly era: number;
 }
 
+const NONE: readonly Entry[] = Object.freeze([]);
+
 /** The facts of one aggregate. */
 export class AggregateTail implements Owner {
   /** In key order; of one identity in the order of arrival. */
@@ -42,7 +44,7 @@ export class AggregateTail implements Owner {
   of(identity: IdentityKey): readonly Entry[] {
     const { entries } = this;
     const last = entries.length - 1;
-    if (last < 0 || entries[last]!.fact.eventTime < identity.eventTime) return [];
+    if (last < 0 || entries[last]!.fact.eventTime < identity.eventTime) return NONE;
     const from = lowerBound(entries, identity, compareIdentity);
     let to = from;
     while (to < entries.length && compareIdentity(entries[to]!.fact, identity) === 0) to++;

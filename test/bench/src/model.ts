@@ -1,7 +1,6 @@
 /** The events every case uses: some 330 bytes of wire JSON with four parameters, about lamps. */
 import {
   Aggregate,
-  canonicalJson,
   Event,
   EventHandler,
   Fact,
@@ -163,8 +162,9 @@ export function inputOf(i: number, aggregate = i % AGGREGATES, at = START_MS + i
   };
 }
 
-/** The i-th event as a store takes it, new each time: a store stamps it. */
+/** The i-th event as a store takes it from the receiver, its parameters copied in canonical order; new each time: a store stamps it. */
 export function factOf(i: number, aggregate = i % AGGREGATES, at = START_MS + i): Fact {
+  const { by, note, room, wattage } = parametersOf(i);
   return new Fact({
     tenant: '',
     aggregateType: TYPE,
@@ -175,7 +175,11 @@ export function factOf(i: number, aggregate = i % AGGREGATES, at = START_MS + i)
     streamId: 'hall',
     sequence: -1,
     characteristics: 0,
-    content: canonicalJson(parametersOf(i)),
+    metadata: undefined,
+    content: undefined,
+    held: { by, note, room, wattage },
+    flat: true,
+    plain: true,
   });
 }
 
