@@ -37,11 +37,13 @@ export class ShapeMakers {
    * @param prototype one that intercepts no store
    * @param assigned of the keys of some parameters, those that an instance gets, in its order
    * @param check each value goes through it, with what the maker is given beside the parameters; undefined: values are kept as they are
+   * @param warm instances after which a shape is compiled: fewer where the other way to make one is slow
    */
   constructor(
     private readonly prototype: object,
     private readonly assigned: (keys: readonly string[]) => readonly string[],
     private readonly check?: (value: unknown, tally: never) => unknown,
+    private readonly warm = WARM_EVENTS,
   ) {}
 
   /**
@@ -72,7 +74,7 @@ export class ShapeMakers {
 
   /** Takes note of a shape that is not compiled; the shape, when this compiled it. The keys are as `of` says. */
   learn(parameters: Parameters): Shape | undefined {
-    if (this.closed || ++this.seen < WARM_EVENTS) return undefined;
+    if (this.closed || ++this.seen < this.warm) return undefined;
     return this.compile(Object.keys(parameters));
   }
 

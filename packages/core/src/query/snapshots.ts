@@ -148,13 +148,22 @@ export class Snapshots {
     if (!this.on || this.unfit.has(model)) return wholeNow(store, model, key, bounds, PAGE);
     const ladder = this.cache.get(textOf(model, key));
     if (ladder === undefined) return wholeNow(store, model, key, bounds, this.shortPage);
+    const { knownAt } = bounds;
     const to = bounds.range?.to;
-    const rung = ladder.rungs.find((one) => covers(one, to ?? Number.POSITIVE_INFINITY, bounds.knownAt));
+    const through = to ?? Number.POSITIVE_INFINITY;
+    let rung: Rung | undefined;
+    for (let i = 0; rung === undefined && i < ladder.rungs.length; i++) {
+      if (covers(ladder.rungs[i]!, through, knownAt)) rung = ladder.rungs[i];
+    }
     // Whatever needs a second look is left to `fold`.
     if (rung === undefined || bounds.upTo !== undefined || rung.origins.length > 0 || model.conflicts !== 'both') {
       return undefined;
     }
-    const pages = store.read(key, { ...knownOf(bounds), range: behind(rung, to), pageSize: PAGE });
+    const range = behind(rung, to);
+    const pages = store.read(
+      key,
+      knownAt === undefined ? { range, pageSize: PAGE } : { knownAt, range, pageSize: PAGE },
+    );
     const beside = pages.beside?.(justBefore(rung.recorded), LATE_MAX);
     if (beside === undefined || beside.corrections.length > 0 || beside.late.length >= LATE_MAX) return undefined;
     if (isOvertaken(model, rung, beside.late)) return undefined;

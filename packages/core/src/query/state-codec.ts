@@ -48,6 +48,9 @@ export function decodeState(model: AggregateModel, text: string): FoldState {
   return state;
 }
 
+/** States out of snapshots after which their copies are compiled: to read one from its text takes far longer than code that is interpreted still. */
+const WARM_STATES = 64;
+
 /** `decodeState` of one text that is asked for again and again: a state of values alone is copied from one read before. */
 export class StateMould {
   /** Undefined when the state is to be read from its text each time. */
@@ -63,7 +66,7 @@ export class StateMould {
     this.flat = json;
     const prototype = prototypeOf(model);
     if (prototype === undefined) return;
-    this.makers = makers.get(model) ?? new ShapeMakers(prototype, (keys) => keys);
+    this.makers = makers.get(model) ?? new ShapeMakers(prototype, (keys) => keys, undefined, WARM_STATES);
     makers.set(model, this.makers);
   }
 
