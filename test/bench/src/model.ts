@@ -3,7 +3,9 @@ import {
   Aggregate,
   Event,
   EventHandler,
+  EventRegistry,
   Fact,
+  limits,
   Projection,
   Sum,
   type EventContext,
@@ -63,6 +65,10 @@ export class Lightbulb implements LampState {
     this.last = context.at;
   }
 }
+
+/** What an application's boot makes once: every road of a process shares it. */
+export const lamps = new EventRegistry('bench', [Lightbulb]);
+const lampEvents = lamps.aggregate(Lightbulb).events;
 
 export class WattageRow {
   @Sum() lamps = 0;
@@ -164,12 +170,14 @@ export function inputOf(i: number, aggregate = i % AGGREGATES, at = START_MS + i
 
 /** The i-th event as a store takes it from the receiver, its parameters copied in canonical order; new each time: a store stamps it. */
 export function factOf(i: number, aggregate = i % AGGREGATES, at = START_MS + i): Fact {
-  const { by, note, room, wattage } = parametersOf(i);
+  const name = names[i % 3]!;
+  const { copier } = lampEvents.get(name)!;
+  const held = copier.copy(parametersOf(i), limits.parametersBytes)!;
   return new Fact({
     tenant: '',
     aggregateType: TYPE,
     aggregateId: idAt(aggregate),
-    name: names[i % 3]!,
+    name,
     version: '0',
     eventTime: at,
     streamId: 'hall',
@@ -177,9 +185,9 @@ export function factOf(i: number, aggregate = i % AGGREGATES, at = START_MS + i)
     characteristics: 0,
     metadata: undefined,
     content: undefined,
-    held: { by, note, room, wattage },
-    flat: true,
-    plain: true,
+    held,
+    flat: copier.flat,
+    shape: copier.shape,
   });
 }
 

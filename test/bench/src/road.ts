@@ -18,15 +18,12 @@ import {
   type ViewRef,
 } from '@concursus/core';
 import { lmdb } from '@concursus/lmdb';
-import { Lightbulb } from './model.js';
+import { lamps } from './model.js';
 
 export const quiet = { log: () => undefined, warn: () => undefined, error: () => undefined };
 export const clock = new SystemClock();
 
 type ProjectionClass = new () => object;
-
-/** What an application's boot makes once: every road of a process shares it. */
-const lamps = new EventRegistry('bench', [Lightbulb]);
 
 export interface Road {
   readonly layer: Layer<'persistent'>;

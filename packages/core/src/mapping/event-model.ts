@@ -7,6 +7,7 @@ import { ConcursusError, InvalidEventError } from '../model/errors.js';
 import { INITIAL, TERMINAL } from '../model/event.js';
 import type { Fact, Parameters } from '../model/event.js';
 import { RANK_INITIAL, RANK_PLAIN, RANK_TERMINAL } from '../model/event-order.js';
+import type { Shape } from '../model/shape-makers.js';
 import { fieldsOf } from './decorators.js';
 import type { EventMeta, FieldMeta } from './decorators.js';
 import type { EventClass } from './event-class.js';
@@ -105,12 +106,12 @@ export class EventModel {
    */
   hydrate(fact: Fact): object {
     if (fact.version !== this.version) return this.instance(this.current(fact.wire, fact.version), false);
-    return this.instance(fact.wire, fact.isFlat);
+    return this.instance(fact.wire, fact.isFlat, fact.shape);
   }
 
-  private instance(parameters: Parameters, flat: boolean): object {
+  private instance(parameters: Parameters, flat: boolean, made?: Shape): object {
     return this.meta.schema === undefined
-      ? this.hydrator.hydrate(parameters, flat)
+      ? this.hydrator.hydrate(parameters, flat, undefined, made)
       : this.hydrator.hydrate(parameters, flat, this.keptBySchema(parameters));
   }
 

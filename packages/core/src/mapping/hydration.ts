@@ -6,7 +6,7 @@ import { isForbiddenKey } from '../model/canonical-json.js';
 import type { Codec } from '../model/codecs.js';
 import { ConfigurationError, InvalidEventError } from '../model/errors.js';
 import type { Parameters, WireValue } from '../model/event.js';
-import { ShapeMakers } from '../model/shape-makers.js';
+import { ShapeMakers, type Shape } from '../model/shape-makers.js';
 import type { FieldMeta } from './decorators.js';
 import type { EventClass } from './event-class.js';
 import { nameOf } from './event-class.js';
@@ -127,12 +127,14 @@ export class Hydrator {
   /**
    * An instance with its own copy of everything. Undeclared keys are left out when the class declares its keys, or by `keep`.
    * @param flat the parameters hold no array, object or key that could reach a prototype (`Fact.isFlat`)
+   * @param made how the parameters were made (`Fact.shape`)
    * @throws InvalidEventError what a codec throws (`PARAMETER_TYPE` with the path)
    */
-  hydrate(parameters: Parameters, flat: boolean, keep?: ReadonlySet<string>): object {
+  hydrate(parameters: Parameters, flat: boolean, keep?: ReadonlySet<string>, made?: Shape): object {
     if (flat && keep === undefined && this.makers !== undefined) {
       // The usual event: its keys are those of the one before it, so each store is one that V8 has compiled.
-      const shape = this.makers.of(parameters);
+      const { makers } = this;
+      const shape = made === undefined ? makers.of(parameters) : makers.ofMade(parameters, made);
       if (shape !== undefined) return new shape.Maker(parameters);
       if (this.plans === undefined) return Object.assign(new this.Instance(), parameters);
     }

@@ -23,8 +23,8 @@ interface Tally {
 export class CanonicalCopier {
   /** Of the last copy: true when no value of it is an array or object. */
   flat = true;
-  /** Of the last copy: true when `JSON.stringify` writes its canonical text. */
-  plain = false;
+  /** Of the last copy, when it is flat: how it was made, if by compiled code. `JSON.stringify` writes its canonical text then. */
+  shape: Shape | undefined = undefined;
   private known: readonly string[] = [];
   private sorted: readonly string[] = [];
   private readonly makers = new ShapeMakers(Object.prototype, (keys) => keys.toSorted(), checked);
@@ -46,7 +46,7 @@ export class CanonicalCopier {
     // Last: a getter of the original may have used this copier meanwhile.
     this.flat = tally.flat;
     // Compiled keys are in canonical order and none is a number, which every object has in front.
-    this.plain = tally.flat && shape !== undefined && !('toJSON' in Object.prototype);
+    this.shape = tally.flat && !('toJSON' in Object.prototype) ? shape : undefined;
     return copy as Parameters;
   }
 

@@ -5,6 +5,7 @@
 import { canonicalJson, isForbiddenKey } from './canonical-json.js';
 import { digestOf } from './digest.js';
 import type { IdStamp } from './processing-id.js';
+import type { Shape } from './shape-makers.js';
 import type { Parameters, WireValue } from './wire-value.js';
 
 export type { Parameters, WireValue } from './wire-value.js';
@@ -52,14 +53,9 @@ export interface CopiedFactInit extends Omit<FactInit, 'content'> {
   readonly held: Parameters;
   /** True when no value of it is an array or object. */
   readonly flat: boolean;
-  /** True when `JSON.stringify` writes its RFC 8785 form. */
-  readonly plain: boolean;
+  /** How it was made, when that was by compiled code and it is flat: `JSON.stringify` then writes its RFC 8785 form. */
+  readonly shape: Shape | undefined;
 }
-
-const SHOWN = 0;
-const UNSHOWN = 1;
-/** Its text is what `JSON.stringify` writes: in one piece at once, where a text put together stays in pieces until it is read. */
-const UNSHOWN_PLAIN = 2;
 
 /** Facts of one call of the parser, and characters after which no more are added: what is read at once is held at once. */
 const READ_FACTS = 64;
@@ -81,6 +77,8 @@ export class Fact {
   declare readonly version: string;
   /** Undefined until somebody wants to know. */
   declare private flat: boolean | undefined;
+  /** @internal How `held` was made, see `CopiedFactInit`; undefined for what was read from text. */
+  declare readonly shape: Shape | undefined;
   declare readonly aggregateId: string;
   declare readonly aggregateType: string;
   declare readonly tenant: string;
@@ -97,8 +95,8 @@ export class Fact {
   declare readonly amends: Fact | undefined;
   /** How often it came again; filled only by reads that ask for it. Outside states and views. */
   declare repeats: number;
-  /** Whether the parameters may be shown: not while they are the copy of the receiver, which content and handlers' copies are made of. */
-  declare private shown: typeof SHOWN | typeof UNSHOWN | typeof UNSHOWN_PLAIN;
+  /** True while the parameters may not be shown: the copy of the receiver, which content and handlers' copies are made of. */
+  declare private unshown: boolean;
   declare private hash: string | undefined;
 
   /** Takes what a fact is made of, also a fact itself or a spread of one: the copy is not logged unless the other arguments say so. */
@@ -112,6 +110,7 @@ export class Fact {
     this.name = init.name;
     this.version = init.version;
     this.flat = content === undefined ? parts.flat : undefined;
+    this.shape = content === undefined ? parts.shape : undefined;
     this.aggregateId = init.aggregateId;
     this.aggregateType = init.aggregateType;
     this.tenant = init.tenant;
@@ -124,7 +123,7 @@ export class Fact {
     this.metadata = init.metadata;
     this.amends = init.amends;
     this.repeats = 0;
-    this.shown = content !== undefined ? SHOWN : parts.plain === true ? UNSHOWN_PLAIN : UNSHOWN;
+    this.unshown = content === undefined;
     this.hash = undefined;
   }
 
@@ -152,7 +151,8 @@ export class Fact {
 
   /** The parameters as received, in RFC 8785 form: what durable stores keep and digests cover. */
   get content(): string {
-    return (this.text ??= this.shown === UNSHOWN_PLAIN ? JSON.stringify(this.held) : canonicalJson(this.held));
+    // In one piece at once, where a text put together stays in pieces until it is read.
+    return (this.text ??= this.shape !== undefined ? JSON.stringify(this.held) : canonicalJson(this.held));
   }
 
   /** @internal Characters of its content, as far as it is held as text: what a durable store gave is. */
@@ -163,9 +163,9 @@ export class Fact {
   /** The parameters in wire form. Shared by all readers: never change them; `hydrate` gives a handler its own copy. Those of a fact just received are frozen. */
   get parameters(): Parameters {
     const parameters = this.wire;
-    if (this.shown !== SHOWN) {
+    if (this.unshown) {
       freezeDeep(parameters);
-      this.shown = SHOWN;
+      this.unshown = false;
     }
     return parameters;
   }

@@ -13,6 +13,9 @@ export interface Shape {
   /** Of all keys together. */
   readonly characters: number;
   readonly Maker: ShapeMaker;
+  /** What the makers asked last make of instances of this one: it need not be looked for. */
+  next: Shape | undefined;
+  nextOf: ShapeMakers | undefined;
 }
 
 /** Shapes of one class that are compiled; events of further ones are copied key by key. */
@@ -52,6 +55,17 @@ export class ShapeMakers {
    */
   of(parameters: Parameters): Shape | undefined {
     return this.find(parameters) ?? this.learn(parameters);
+  }
+
+  /** The same as `of`, for parameters that were made by another list of makers in this shape. */
+  ofMade(parameters: Parameters, made: Shape): Shape | undefined {
+    if (made.nextOf === this) return made.next;
+    const shape = this.of(parameters);
+    if (shape !== undefined) {
+      made.next = shape;
+      made.nextOf = this;
+    }
+    return shape;
   }
 
   /** The shape of these parameters, which may have any keys, if it is compiled. */
@@ -98,7 +112,7 @@ export class ShapeMakers {
       return undefined;
     }
     (Maker as { prototype: object }).prototype = this.prototype;
-    const shape: Shape = { keys, characters: keys.join('').length, Maker };
+    const shape: Shape = { keys, characters: keys.join('').length, Maker, next: undefined, nextOf: undefined };
     this.shapes.push(shape);
     if (this.shapes.length === SHAPES_MAX) this.closed = true;
     return shape;

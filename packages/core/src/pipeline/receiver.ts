@@ -219,7 +219,7 @@ export class Receiver {
         metadata,
         held,
         flat: copier.flat,
-        plain: copier.plain,
+        shape: copier.shape,
       });
     }
     const result = event.validate(judged, version);

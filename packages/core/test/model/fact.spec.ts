@@ -17,7 +17,7 @@ const parts = {
 };
 const values = { at: { depot: 'Lewisham' }, list: [1, { n: 2 }], watts: 60 };
 const text = canonicalJson(values);
-const copied = (): Fact => new Fact({ ...parts, held: structuredClone(values), flat: false, plain: false });
+const copied = (): Fact => new Fact({ ...parts, held: structuredClone(values), flat: false, shape: undefined });
 const written = (): Fact => new Fact({ ...parts, content: text });
 
 describe('a fact', () => {

@@ -126,7 +126,7 @@ async function ours(count: number): Promise<Side> {
             content: undefined,
             held: { by, note, room, wattage },
             flat: true,
-            plain: true,
+            shape: undefined,
           }),
         );
       }
