@@ -1,6 +1,6 @@
 /**
  * The guard: paired ratios may not fall more than a third below the checked-in ones, counts may not change at all.
- * Ratios depend on the machine a little: on another kind, or another Node, only counts are compared, and that is said.
+ * Ratios depend on the machine: each kind has its own, and on one that has none only counts are compared, and that is said.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -11,13 +11,18 @@ const FILE = fileURLToPath(new URL('../baseline.json', import.meta.url));
 /** The noise of a shared machine stays above it; a lost optimisation does not. */
 const LEAST_SHARE = 2 / 3;
 
-export interface Baseline {
+/** What was measured on one kind of machine. */
+export interface Ratios {
   readonly at: string;
   readonly machine: Machine;
   /** By `case: of / to`. Only ours beside the bare parts and beside itself: peers are not always there. */
   readonly ratios: Readonly<Record<string, number>>;
-  /** By `case: count`. */
+}
+
+export interface Baseline {
+  /** By `case: count`: the same on every machine. */
   readonly counts: Readonly<Record<string, number>>;
+  readonly machines: readonly Ratios[];
 }
 
 export interface Finding {
@@ -31,15 +36,18 @@ export function readBaseline(): Baseline {
   return JSON.parse(readFileSync(FILE, 'utf8')) as Baseline;
 }
 
-/** Writes what this run measured over what was there; cases that did not run keep their numbers. */
+/** Writes what this run measured over what was there of its machine; cases that did not run keep their numbers. */
 export function saveBaseline(run: Run, before: Baseline | undefined): void {
-  const ratios: Record<string, number> = { ...before?.ratios };
+  const known = before?.machines ?? [];
+  const own = known.find(({ machine }) => isLike(machine, run.machine));
+  const ratios: Record<string, number> = { ...own?.ratios };
   const counts: Record<string, number> = { ...before?.counts };
   for (const result of run.results) {
     for (const [name, ratio] of ratiosOf(result)) ratios[name] = Math.round(ratio * 1_000) / 1_000;
     for (const [name, count] of Object.entries(result.counts)) counts[`${result.id}: ${name}`] = count;
   }
-  const baseline: Baseline = { at: run.at, machine: run.machine, ratios, counts };
+  const machines = [...known.filter((one) => one !== own), { at: run.at, machine: run.machine, ratios }];
+  const baseline: Baseline = { counts, machines };
   writeFileSync(FILE, `${JSON.stringify(baseline, null, 2)}\n`);
 }
 
@@ -50,27 +58,36 @@ function ratiosOf(result: CaseResult): [string, number][] {
     .map((ratio) => [`${result.id}: ${ratio.of} / ${ratio.to}`, ratio.median]);
 }
 
-/** Undefined when ratios can be compared here, else why not. */
-export function incomparable(baseline: Baseline, machine: Machine): string | undefined {
-  const [then, here] = [baseline.machine, machine];
-  if (then.cpu !== here.cpu) return `the checked-in ratios are of ${then.cpu}, and this is ${here.cpu}`;
-  if (then.cores !== here.cores) return `the checked-in ratios are of ${then.cores} cores, and here are ${here.cores}`;
-  if (then.node.split('.')[0] !== here.node.split('.')[0]) return `the checked-in ratios are of Node ${then.node}`;
-  return undefined;
+/** The ratios to compare with: those of the same processor, number of cores and Node's major version. */
+export function ratiosFor(baseline: Baseline, machine: Machine): Ratios | undefined {
+  return baseline.machines.find((one) => isLike(one.machine, machine));
 }
 
-/** What is worse than checked in. */
-export function compare(baseline: Baseline, results: readonly CaseResult[], ratiosToo: boolean): readonly Finding[] {
+/** A machine in words. */
+export function machineText({ cpu, cores, node }: Machine): string {
+  return `${cpu}, ${cores} cores, Node ${node}`;
+}
+
+function isLike(a: Machine, b: Machine): boolean {
+  return a.cpu === b.cpu && a.cores === b.cores && a.node.split('.')[0] === b.node.split('.')[0];
+}
+
+/** What is worse than checked in. @param of undefined: only counts are compared */
+export function compare(
+  { counts }: Baseline,
+  results: readonly CaseResult[],
+  of: Ratios | undefined,
+): readonly Finding[] {
   const found: Finding[] = [];
   for (const result of results) {
     for (const [name, count] of Object.entries(result.counts)) {
-      const before = baseline.counts[`${result.id}: ${name}`];
+      const before = counts[`${result.id}: ${name}`];
       if (before !== undefined && before !== count)
         found.push({ case: result.id, exact: true, text: `${result.id}: ${name} is ${count}, and was ${before}` });
     }
-    if (!ratiosToo) continue;
+    if (of === undefined) continue;
     for (const [name, ratio] of ratiosOf(result)) {
-      const before = baseline.ratios[name];
+      const before = of.ratios[name];
       if (before !== undefined && ratio < before * LEAST_SHARE)
         found.push({ case: result.id, exact: false, text: `${name} is ${ratio.toFixed(3)}, and was ${before}` });
     }

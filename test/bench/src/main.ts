@@ -13,7 +13,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import type { BenchCase, CaseResult } from './case.js';
 import { cases, serverCases } from './cases/index.js';
-import { compare, incomparable, readBaseline, saveBaseline } from './check.js';
+import { compare, machineText, ratiosFor, readBaseline, saveBaseline } from './check.js';
 import { judge, readGoals } from './goals.js';
 import { RESULT_MARK, type Job } from './job.js';
 import { writePage } from './page.js';
@@ -135,9 +135,12 @@ async function all(): Promise<Run> {
 /** @returns what is worse than checked in, after a second look at ratios that fell */
 async function guard(run: Run): Promise<readonly string[]> {
   const baseline = readBaseline();
-  const reason = incomparable(baseline, run.machine);
-  if (reason !== undefined) console.log(`\nOnly counts are compared: ${reason}.`);
-  const findings = compare(baseline, run.results, reason === undefined);
+  const of = ratiosFor(baseline, run.machine);
+  if (of === undefined) {
+    const known = baseline.machines.map((one) => machineText(one.machine)).join('; ');
+    console.log(`\nOnly counts are compared: this is ${machineText(run.machine)}, and ratios are of ${known}.`);
+  }
+  const findings = compare(baseline, run.results, of);
   const confirmed: string[] = findings.filter((one) => one.exact).map((one) => one.text);
   for (const id of new Set(findings.filter((one) => !one.exact).map((one) => one.case))) {
     console.log(`\n${id} fell; once more with more rounds.`);
@@ -145,7 +148,7 @@ async function guard(run: Run): Promise<readonly string[]> {
       cases.find((one) => one.id === id)!,
       run.rounds * 3,
     );
-    confirmed.push(...compare(baseline, [again], true).map((one) => one.text));
+    confirmed.push(...compare(baseline, [again], of).map((one) => one.text));
   }
   return confirmed;
 }
