@@ -2,6 +2,7 @@
  * Constructors for the shapes that an event's parameters come in: each assigns a known list of keys by name, which V8
  * compiles to as many plain stores, where a copy key by key looks every one of them up. Used by canonical-copier.ts and hydration.ts.
  */
+import { isForbiddenKey } from './canonical-json.js';
 import type { Parameters } from './wire-value.js';
 
 /** Makes an instance that has its own copy of these parameters: without a `check`, none of them may be an array or object. */
@@ -93,7 +94,7 @@ export class ShapeMakers {
   }
 
   private compile(keys: readonly string[]): Shape | undefined {
-    if (keys.length > KEYS_MAX || !keys.every((key) => IDENTIFIER.test(key))) {
+    if (keys.length > KEYS_MAX || !keys.every((key) => IDENTIFIER.test(key) && !isForbiddenKey(key))) {
       this.closed = true;
       return undefined;
     }

@@ -67,6 +67,9 @@ describe('the makers of an event class', () => {
     expect(makers.of({ b: 1, a: 2 })).toBeUndefined();
     const others = new ShapeMakers(Lamp.prototype, (all) => all);
     for (let i = 0; i < WARM; i++) expect(others.of({ "a'];b": i })).toBeUndefined();
+    const reaching = new ShapeMakers(Lamp.prototype, (all) => all);
+    const own = JSON.parse('{"__proto__":1}') as Parameters;
+    for (let i = 0; i <= WARM; i++) expect(reaching.of(own)).toBeUndefined();
   });
 
   it('are left out where code may not be made of text', () => {
