@@ -1,6 +1,7 @@
 /**
- * Constructors for the shapes that an event's parameters come in: each assigns a known list of keys by name, which V8
- * compiles to as many plain stores, where a copy key by key looks every one of them up. Used by canonical-copier.ts and hydration.ts.
+ * Constructors for the shapes that parameters and states come in: each assigns a known list of keys by name, which V8
+ * compiles to as many plain stores, where a copy key by key looks every one of them up. For whatever is copied again and
+ * again: what the receiver takes, instances of events, states of folds and out of snapshots.
  */
 import { isForbiddenKey } from './canonical-json.js';
 import type { Parameters } from './wire-value.js';
@@ -27,7 +28,7 @@ const KEYS_MAX = 64;
  * it has run some thousand times, slower than a copy: of 500 classes each of which comes now and then, all would be interpreted.
  */
 const WARM_EVENTS = 10_000;
-/** Keys come from stored events: only these are ever written into code. */
+/** Keys come from senders and from what is stored: only these, but those that reach a prototype, are ever written into code. */
 const IDENTIFIER = /^[A-Za-z_$][\w$]{0,63}$/;
 
 /** The makers of one class. Where code may not be made of text (a page's policy, a runtime's flag) there are none. */
